@@ -1,0 +1,256 @@
+"""Every error that this provider raises, and what each one tells its reader.
+
+The name of an error says the cause; its fields say what to do::
+
+    InferenceError
+    ├── RequestError                 bad input, found before anything was sent
+    │   ├── PayloadError             a body that cannot be encoded, does not fit, or is too large
+    │   └── AwsConfigurationError    no such connection, half a key pair, no region
+    ├── ServiceRefusedError          AWS refused the request: nothing ran
+    │   ├── AccessDeniedError        the identity may not do this
+    │   └── EndpointNotReadyError    absent, not in service, or of the wrong kind
+    ├── BusyError                    throttled, overloaded or still loading: nothing ran, try later
+    ├── ModelFailedError             the model ran and failed
+    ├── UnknownOutcomeError          it may or may not have run (time-out, lost connection, server fault)
+    ├── ResponseError                it ran, but its answer is malformed, cut off, or not what was asked
+    ├── OutputExpiredError           neither output nor failure appeared before the deadline
+    ├── OutputUnreadableError        S3 could not be asked, too many times in a row
+    └── StoredAnswerError            the place that keeps paid answers cannot be read or written
+
+This module knows nothing of AWS's libraries or of Airflow; :mod:`airflow_provider_aiml.aws_task` adds the
+classes that also stop Airflow's retries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "AccessDeniedError",
+    "AwsConfigurationError",
+    "BusyError",
+    "EndpointNotReadyError",
+    "InferenceError",
+    "ModelFailedError",
+    "OutputExpiredError",
+    "OutputUnreadableError",
+    "PayloadError",
+    "Problem",
+    "RequestError",
+    "ResponseError",
+    "ServiceRefusedError",
+    "StoredAnswerError",
+    "UnknownOutcomeError",
+    "error_from_dict",
+]
+
+
+class InferenceError(Exception):
+    """Base of everything that this provider raises.
+
+    :param message: what happened, without any payload.
+    :param code: the AWS error code, for example ``ModelError``; None where AWS gave none.
+    :param request_id: the AWS request id, for a support case.
+    :param inference_id: the SageMaker inference id, where there is one.
+    :param retryable: whether the same request, sent again, may succeed. Default: the class's own.
+    :param may_have_been_billed: whether the inference may have run. Default: the class's own.
+    :param hint: the setting or permission to change.
+    """
+
+    retryable: bool = False
+    may_have_been_billed: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        request_id: str | None = None,
+        inference_id: str | None = None,
+        retryable: bool | None = None,
+        may_have_been_billed: bool | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.request_id = request_id
+        self.inference_id = inference_id
+        self.hint = hint
+        if retryable is not None:
+            self.retryable = retryable
+        if may_have_been_billed is not None:
+            self.may_have_been_billed = may_have_been_billed
+
+    def __str__(self) -> str:
+        facts = [self.message.rstrip(".") + "."]
+        labelled = (("code", self.code), ("request id", self.request_id), ("inference id", self.inference_id))
+        if known := ", ".join(f"{label} {value}" for label, value in labelled if value):
+            facts.append(f"[{known}]")
+        facts.append("A retry may help." if self.retryable else "A retry cannot help.")
+        if self.may_have_been_billed:
+            facts.append("The call may have been billed.")
+        if self.hint:
+            facts.append(f"Hint: {self.hint}")
+        return " ".join(facts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a JSON-safe form, for a trigger event or a record; :func:`error_from_dict` reverses it."""
+        return {
+            "type": public_class(type(self)).__name__,
+            "message": self.message,
+            "code": self.code,
+            "request_id": self.request_id,
+            "inference_id": self.inference_id,
+            "retryable": self.retryable,
+            "may_have_been_billed": self.may_have_been_billed,
+            "hint": self.hint,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a request, never with the value itself in it.
+
+    :param field: the argument, as the operator spells it, with its path: ``messages[0].content``.
+    :param found: what it was: a type, a length, a number; never payload text.
+    :param allowed: what is allowed.
+    """
+
+    field: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: is {self.found}, allowed is {self.allowed}"
+
+
+class RequestError(InferenceError):
+    """The request is wrong; nothing was sent and nothing is billed.
+
+    :param problems: every offending field. The message lists them.
+    """
+
+    def __init__(self, message: str, *, problems: tuple[Problem, ...] = (), **facts: Any) -> None:
+        listed = "; ".join(str(problem) for problem in problems)
+        super().__init__(f"{message}: {listed}" if listed else message, **facts)
+        self.problems = problems
+
+
+class PayloadError(RequestError):
+    """The body cannot be encoded as its content type, does not fit, or is over the limit."""
+
+
+class AwsConfigurationError(RequestError):
+    """The connection, its keys or the region cannot be used; no call was made."""
+
+
+class ServiceRefusedError(InferenceError):
+    """AWS refused the request as it stands; the model did not run."""
+
+
+class AccessDeniedError(ServiceRefusedError):
+    """The identity of the connection lacks a permission, or the model is not enabled for the account."""
+
+
+class EndpointNotReadyError(ServiceRefusedError):
+    """The endpoint or model is absent, not InService, or of the wrong kind for this operation."""
+
+
+class BusyError(InferenceError):
+    """Throttled, overloaded, not reachable or still loading: the model surely did not run."""
+
+    retryable = True
+
+
+class ModelFailedError(InferenceError):
+    """The model ran and failed.
+
+    :param model_message: the model's own words, at most 2 KB; None with ``quote_model_errors=False``.
+    :param original_status: the HTTP status that the model's container gave, where known.
+    :param log_stream_arn: the CloudWatch log stream of the container, where known.
+    """
+
+    may_have_been_billed = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model_message: str | None = None,
+        original_status: int | None = None,
+        log_stream_arn: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.model_message = model_message
+        self.original_status = original_status
+        self.log_stream_arn = log_stream_arn
+
+    def __str__(self) -> str:
+        if self.model_message is None:
+            return super().__str__()
+        return f"{super().__str__()} The model said: {self.model_message}"
+
+
+class UnknownOutcomeError(InferenceError):
+    """Whether the model ran is not known, so the request is not sent again by itself."""
+
+    retryable = True
+    may_have_been_billed = True
+
+
+class ResponseError(InferenceError):
+    """The model ran, but its answer is malformed, cut off, or not what was asked for.
+
+    :param partial_body: the raw bytes that did arrive. Never part of the message.
+    """
+
+    may_have_been_billed = True
+
+    def __init__(self, message: str, *, partial_body: bytes | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.partial_body = partial_body
+
+
+class OutputExpiredError(InferenceError):
+    """Neither the output nor the failure object appeared before the inference's deadline."""
+
+    may_have_been_billed = True
+
+
+class OutputUnreadableError(InferenceError):
+    """S3 could not be asked for the output, too many times in a row; the output may be there."""
+
+    retryable = True
+    may_have_been_billed = True
+
+
+class StoredAnswerError(InferenceError):
+    """The object that keeps a paid answer cannot be read, written or trusted."""
+
+    retryable = True
+
+
+def public_class(error_class: type[InferenceError]) -> type[InferenceError]:
+    """Give the class of this module that ``error_class`` is or extends."""
+    return next(base for base in error_class.__mro__ if base.__module__ == __name__)
+
+
+def error_from_dict(facts: dict[str, Any]) -> InferenceError:
+    """Rebuild an error from :meth:`InferenceError.to_dict`.
+
+    A type that this release does not know (an event of a newer one) becomes :class:`InferenceError`.
+    """
+    known = globals().get(str(facts.get("type")))
+    error_class = known if isinstance(known, type) and issubclass(known, InferenceError) else InferenceError
+    return error_class(
+        str(facts.get("message") or "The error's event holds no message"),
+        code=facts.get("code"),
+        request_id=facts.get("request_id"),
+        inference_id=facts.get("inference_id"),
+        retryable=facts.get("retryable"),
+        may_have_been_billed=facts.get("may_have_been_billed"),
+        hint=facts.get("hint"),
+    )

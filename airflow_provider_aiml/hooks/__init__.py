@@ -1,0 +1,1 @@
+"""Authentication, region and clients: the only rooms that know the amazon provider."""
