@@ -1,0 +1,160 @@
+"""What every operator shares that asks a model and waits for its answer on the spot.
+
+One order, for all of them: build the request, look for an answer that was already paid for, ask, keep the raw
+answer, and only then decode it, pick from it and hand it to XCom.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_aiml.aws_task import AwsTask, failing_for_good, has_jinja, task_identity
+from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
+from airflow_provider_aiml.inference.identity import request_identity
+from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
+
+XCOM_COMFORT_BYTES = 1024 * 1024
+"""A result over this many bytes of JSON warns, for XCom is a row in Airflow's database."""
+
+
+class ResultTask(AwsTask):
+    """A task whose result goes through an expression into XCom.
+
+    :param result_expression: a JMESPath over the whole result, whose ``body`` is one key; what it gives is
+        what goes to XCom. https://jmespath.org/specification.html (templated)
+    :param output_uri: where to keep the answer's raw bytes, for example ``s3://bucket/scores/{{ ds }}.json``;
+        with a trailing ``/`` it is a folder and the file's name is the request's identity. A retry finds the
+        answer there and pays for nothing. XCom then holds the URI instead of the body. (templated)
+    """
+
+    template_fields: Sequence[str] = (*AwsTask.template_fields, "output_uri", "result_expression")
+
+    def __init__(
+        self, *, result_expression: str | None = None, output_uri: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.result_expression = result_expression
+        self.output_uri = output_uri
+        if isinstance(result_expression, str) and not has_jinja(result_expression):
+            check_expression(result_expression)
+        check_output_uri(output_uri)
+
+    def give(self, result: Mapping[str, Any], body_keys: Sequence[str] = ("body",)) -> Any:
+        """Pick what goes to XCom.
+
+        :param result: the whole result.
+        :param body_keys: the keys that hold the answer itself; where it is kept at ``output_uri`` and no
+            expression asks for them, they do not go to XCom.
+        """
+        if self.result_expression:
+            given = apply_expression(self.result_expression, result)
+        elif self.output_uri:
+            given = {key: value for key, value in result.items() if key not in body_keys}
+        else:
+            given = self.default_result(result)
+        self._mind_xcom(given)
+        return given
+
+    def default_result(self, result: Mapping[str, Any]) -> Any:
+        """Give what goes to XCom where neither ``result_expression`` nor ``output_uri`` is set."""
+        return dict(result)
+
+    def _mind_xcom(self, given: Any) -> None:
+        try:
+            size = len(json.dumps(given, default=str))
+        except (ValueError, TypeError, RecursionError):
+            return
+        if size > XCOM_COMFORT_BYTES:
+            self.log.warning(
+                "The result is %d bytes of JSON and goes to XCom, a row in Airflow's database. Set output_uri "
+                "to keep it in object storage, or result_expression to pick what the next task needs.",
+                size,
+            )
+
+
+class AnswerTask(ResultTask):
+    """A task that asks a model and gets its answer in the same call."""
+
+    operation: ClassVar[str]
+
+    @abstractmethod
+    def build_request(self) -> dict[str, Any]:
+        """Give the request's members by their snake_case names."""
+
+    @abstractmethod
+    def ask(self, request: Mapping[str, Any]) -> Answer:
+        """Make the call; its raw answer, before anything is done with it."""
+
+    @abstractmethod
+    def read_answer(self, answer: Answer) -> dict[str, Any]:
+        """Decode an answer into the whole result."""
+
+    def execute(self, context: Context) -> Any:
+        """Ask once, whatever the number of tries, and give the result."""
+        with failing_for_good():
+            request = self.build_request()
+            store = self._store(context, request)
+            answer = self._find(store) or self._buy(store, request)
+            result = self.read_answer(answer)
+            if store is not None:
+                result["output_uri"] = str(store.path)
+            return self.give(result, self.body_keys)
+
+    body_keys: ClassVar[Sequence[str]] = ("body",)
+
+    def _store(self, context: Context, request: Mapping[str, Any]) -> AnswerStore | None:
+        if not self.output_uri:
+            return None
+        from airflow_provider_aiml.inference.stored_answer import AnswerStore
+
+        region = self.hook.conn_region_name
+        identity = request_identity(task_identity(context), self.operation, {**request, "region": region})
+        uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
+        return AnswerStore(self.object_path(uri), identity)
+
+    def _find(self, store: AnswerStore | None) -> Answer | None:
+        answer = store.load() if store else None
+        if store and answer:
+            self.log.info(
+                "This request was answered in an earlier try; %d bytes are read from %s and nothing is sent",
+                len(answer.body),
+                store.path,
+            )
+        return answer
+
+    def _buy(self, store: AnswerStore | None, request: Mapping[str, Any]) -> Answer:
+        if store is None:
+            return self.ask(request)
+        store.announce()
+        try:
+            answer = self.ask(request)
+        except ResponseError as error:
+            if error.partial_body:
+                store.save_partial(error.partial_body)
+            raise
+        store.save(answer)
+        return answer
+
+
+def check_output_uri(output_uri: str | None, field: str = "output_uri") -> None:
+    """Refuse a plain string that is no URI of object storage, where it is not a template.
+
+    :raises RequestError: there is no scheme, or nothing behind it.
+    """
+    if output_uri is None or has_jinja(output_uri) or not isinstance(output_uri, str):
+        return
+    scheme, separator, rest = output_uri.partition("://")
+    if scheme and separator and rest.strip("/"):
+        return
+    found = f"a string of {len(output_uri)} characters without scheme and path"
+    allowed = "a URI such as s3://bucket/key or s3://bucket/folder/"
+    raise RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))

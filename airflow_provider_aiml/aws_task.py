@@ -1,0 +1,136 @@
+"""What operators and sensors share: AWS parameters, a hook made when first used, errors that fail for good.
+
+Importing this module must stay cheap, for it is imported wherever a DAG file is parsed: neither boto3 nor the
+amazon provider may be imported at its top level.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import BaseOperator
+
+from airflow_provider_aiml.exceptions import InferenceError, public_class
+from airflow_provider_aiml.inference.identity import TaskIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from airflow.sdk import Context, ObjectStoragePath
+
+AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify", "botocore_config")
+
+
+class AwsTask(BaseOperator):
+    """An operator or sensor that talks to AWS.
+
+    :param aws_conn_id: the Airflow connection of type ``aws``; None takes boto3's default chain. Default:
+        ``aws_default``, which falls back to the default chain where it is not defined. (templated)
+    :param region_name: the AWS region; default: the connection's, else the environment's. (templated)
+    :param verify: False, or the path of a CA bundle, for TLS; default: the connection's. (templated)
+    :param botocore_config: settings of botocore's ``Config``, merged over the connection's own
+        ``config_kwargs``. ``retries`` in it hands retrying to botocore, which may buy an inference again
+        after a read timeout. (templated)
+        https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
+    :param validate: check requests against botocore's service model before they leave. True, False, or the
+        checks to keep, of ``min``, ``max``, ``pattern`` and ``enum``. Default: True.
+    :param retry_args: how often and how fast to send again what surely did not run: ``attempts`` (number),
+        ``base`` and ``cap`` (seconds).
+    :param log_payloads: let botocore write payloads to DEBUG logs. Default: False.
+    :param quote_model_errors: put the model's own failure message (2 KB at most) into errors. Default: True.
+    """
+
+    template_fields: Sequence[str] = AWS_TEMPLATE_FIELDS
+    template_fields_renderers: ClassVar[dict[str, str]] = {"botocore_config": "json"}
+    ui_color = "#d9f2ec"
+
+    hook_module: ClassVar[str]
+    hook_name: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+        validate: bool | Collection[str] = True,
+        retry_args: Mapping[str, float] | None = None,
+        log_payloads: bool = False,
+        quote_model_errors: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+        self.validate = validate
+        self.retry_args = retry_args
+        self.log_payloads = log_payloads
+        self.quote_model_errors = quote_model_errors
+
+    @cached_property
+    def hook(self) -> Any:
+        """The hook of this task's service, with this task's connection, region and settings."""
+        hook_class = getattr(import_module(self.hook_module), self.hook_name)
+        return hook_class(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+            validate=self.validate,
+            retry_args=self.retry_args,
+            log_payloads=self.log_payloads,
+            quote_model_errors=self.quote_model_errors,
+        )
+
+    def object_path(self, uri: str) -> ObjectStoragePath:
+        """Open a place in object storage with this task's connection, if it is on S3.
+
+        :param uri: ``s3://bucket/key``, ``file:///path`` or any other scheme that Airflow knows.
+        """
+        from airflow.sdk import ObjectStoragePath
+
+        on_s3 = uri.partition("://")[0] in ("s3", "s3a", "s3n")
+        return ObjectStoragePath(uri, conn_id=self.aws_conn_id if on_s3 else None)
+
+
+def task_identity(context: Context) -> TaskIdentity:
+    """Name the task instance of ``context``, without its try number."""
+    ti = context["ti"]
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return TaskIdentity(ti.dag_id, ti.run_id, ti.task_id, map_index)
+
+
+def has_jinja(value: object) -> bool:
+    """Say whether a value is a template, which cannot be judged before it is rendered."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+@contextmanager
+def failing_for_good() -> Iterator[None]:
+    """Turn errors that no retry can help into ones for which Airflow does not retry.
+
+    The error raised is still an instance of its class in :mod:`airflow_provider_aiml.exceptions`.
+    """
+    try:
+        yield
+    except InferenceError as error:
+        if error.retryable or isinstance(error, AirflowFailException):
+            raise
+        raise hopeless(error).with_traceback(error.__traceback__) from error.__cause__
+
+
+def hopeless(error: InferenceError) -> InferenceError:
+    """Give ``error`` as an ``AirflowFailException`` of the same class, with all that it says."""
+    known = public_class(type(error))
+    facts = {"__module__": __name__, "__doc__": known.__doc__}
+    error_class = type(known.__name__, (known, AirflowFailException), facts)
+    twin: InferenceError = error_class.__new__(error_class, *error.args)
+    twin.__dict__.update(error.__dict__)
+    return twin

@@ -1,0 +1,81 @@
+"""Who asked what: the identity by which a retry finds the inference that was already paid for.
+
+An identity is a hash over the task instance (dag, run, task, map index) and the request. The same task
+instance asking the same thing has the same identity in every try; anything else has another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_aiml.exceptions import Problem, RequestError
+
+IDENTITY_LENGTH = 40
+"""Hexadecimal characters of an identity: 160 bits, which fits every name that AWS takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskIdentity:
+    """The task instance that asks, without its try number.
+
+    :param dag_id: the DAG's id.
+    :param run_id: the DAG run's id.
+    :param task_id: the task's id, with its group's prefix.
+    :param map_index: the index of a mapped task instance; -1 where the task is not mapped.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+
+def request_identity(task: TaskIdentity, operation: str, request: Mapping[str, Any]) -> str:
+    """Hash a task instance and what it asks into :data:`IDENTITY_LENGTH` hexadecimal characters.
+
+    :param task: the task instance.
+    :param operation: what is asked for, for example ``InvokeEndpoint``.
+    :param request: the members of the request; nested mappings and sequences, strings, bytes, numbers,
+        booleans and None. The order of a mapping's keys does not matter.
+    :raises RequestError: a value of another type, which botocore would not take either.
+    """
+    whole = [task.dag_id, task.run_id, task.task_id, task.map_index, operation, request]
+    digest = hashlib.sha256()
+    for piece in _canonical(whole):
+        digest.update(piece)
+    return digest.hexdigest()[:IDENTITY_LENGTH]
+
+
+def _canonical(value: Any) -> Iterator[bytes]:
+    """Write ``value`` so that two different values never give the same bytes: type, length, content."""
+    match value:
+        case None:
+            yield b"n"
+        case bool():
+            yield b"t" if value else b"f"
+        case int() | float():
+            yield from _sized(b"#", repr(value).encode())
+        case str():
+            yield from _sized(b"s", value.encode("utf-8", "surrogatepass"))
+        case bytes() | bytearray() | memoryview():
+            yield from _sized(b"b", bytes(value))
+        case Mapping():
+            yield b"{%d" % len(value)
+            for key in sorted(value):
+                yield from _canonical(key)
+                yield from _canonical(value[key])
+        case Sequence():
+            yield b"[%d" % len(value)
+            for item in value:
+                yield from _canonical(item)
+        case _:
+            problem = Problem("request", f"a value of type {type(value).__name__}", "JSON values and bytes")
+            raise RequestError("The request cannot be sent", problems=(problem,))
+
+
+def _sized(kind: bytes, content: bytes) -> Iterator[bytes]:
+    yield b"%s%d:" % (kind, len(content))
+    yield content
