@@ -1,0 +1,86 @@
+"""The hook for Amazon SageMaker Runtime: real-time, asynchronous and streaming invocations.
+
+Every method has a coroutine twin whose name starts with ``a``. What they share (clients, retries, errors, log
+lines) is in :mod:`airflow_provider_aiml.hooks.inference_calls`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+from airflow_provider_aiml.hooks.inference_calls import InferenceCallsMixin
+
+__all__ = ["SageMakerRuntimeHook"]
+
+READ_TIMEOUT = 70.0
+"""Seconds to wait for an answer. A real-time model may take 60, so a shorter time-out loses paid answers."""
+
+
+class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
+    """Invoke Amazon SageMaker endpoints.
+
+    The parameters are those of :class:`~airflow_provider_aiml.hooks.inference_calls.InferenceCallsMixin`.
+    Methods take the API's members in snake_case (``endpoint_name``, ``content_type``, …; a member that is None
+    is left out) and give botocore's response members, with a ``Body`` that is already read.
+
+    .. seealso::
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Runtime.html
+    """
+
+    client_type = "sagemaker-runtime"
+    default_read_timeout = READ_TIMEOUT
+
+    def invoke_endpoint(self, **members: Any) -> dict[str, Any]:
+        """Invoke a real-time endpoint and wait for its answer.
+
+        :param members: the members of InvokeEndpoint, in snake_case; ``endpoint_name`` and ``body`` are required.
+        :return: the response's members; ``Body`` is bytes.
+        :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+
+        .. seealso:: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+        """
+        return self._call("InvokeEndpoint", members)
+
+    async def ainvoke_endpoint(self, **members: Any) -> dict[str, Any]:
+        """Do as :meth:`invoke_endpoint`, without blocking the event loop."""
+        return await self._acall("InvokeEndpoint", members)
+
+    def invoke_endpoint_async(self, **members: Any) -> dict[str, Any]:
+        """Hand one input to an asynchronous endpoint; the answer appears in S3 later.
+
+        :param members: the members of InvokeEndpointAsync, in snake_case; ``endpoint_name`` and one of
+            ``input_location`` and ``body`` are required.
+        :return: the response's members: ``InferenceId``, ``OutputLocation``, perhaps ``FailureLocation``.
+        :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+
+        .. seealso:: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
+        """
+        return self._call("InvokeEndpointAsync", members)
+
+    async def ainvoke_endpoint_async(self, **members: Any) -> dict[str, Any]:
+        """Do as :meth:`invoke_endpoint_async`, without blocking the event loop."""
+        return await self._acall("InvokeEndpointAsync", members)
+
+    def invoke_endpoint_with_response_stream(self, **members: Any) -> dict[str, Any]:
+        """Invoke a real-time endpoint that answers in parts.
+
+        :param members: the members of InvokeEndpointWithResponseStream, in snake_case; ``endpoint_name`` and
+            ``body`` are required.
+        :return: the response's members; ``Body`` is an
+            :class:`~airflow_provider_aiml.hooks.event_streams.EventStream`: iterate over it, and close it.
+        :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+
+        .. seealso::
+            https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointWithResponseStream.html
+        """
+        return self._call("InvokeEndpointWithResponseStream", members)
+
+    async def ainvoke_endpoint_with_response_stream(self, **members: Any) -> dict[str, Any]:
+        """Do as :meth:`invoke_endpoint_with_response_stream`, without blocking the event loop.
+
+        ``Body`` is an :class:`~airflow_provider_aiml.hooks.event_streams.AsyncEventStream`: it holds the client
+        until it is read to its end or closed.
+        """
+        return await self._acall("InvokeEndpointWithResponseStream", members)
