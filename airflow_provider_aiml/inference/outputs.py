@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,8 +43,8 @@ __all__ = [
 ]
 
 LIST_BUCKET_HINT = (
-    "the identity may lack s3:ListBucket on the bucket (S3 then answers 403 for an object that is not there yet) "
-    "or s3:GetObject on the object"
+    "the identity may lack s3:ListBucket on the bucket (S3 then answers 403 for an object that is not there "
+    "yet) or s3:GetObject on the object"
 )
 _SCHEME = "s3://"
 _LONGEST_KEY = 1024  # bytes of UTF-8, S3's own limit
@@ -210,8 +211,8 @@ class Verdict:
 
     :param status: ``completed``: the output is there; ``failed``: the failure object is there; ``expired``:
         neither came before the deadline; ``unreadable``: S3 could not be asked.
-    :param error: what to raise; None for ``completed``. For ``failed`` it holds none of the model's words: they
-        stand in the failure object, which the one who has a worker reads.
+    :param error: what to raise; None for ``completed``. For ``failed`` it holds none of the model's words:
+        they stand in the failure object, which the one who has a worker reads.
     """
 
     status: Literal["completed", "failed", "expired", "unreadable"]
@@ -322,8 +323,6 @@ class Wait:
 
 
 def _iso(moment: float) -> str:
-    from datetime import UTC, datetime
-
     try:
         return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
     except (OverflowError, ValueError, OSError):
@@ -349,8 +348,8 @@ class PollSchedule:
         """Give the pause after a look, in seconds.
 
         :param poll_count: how many looks there were, this one included.
-        :param elapsed: seconds that were waited before the counting began (reschedule mode, a restart): the count
-            is then estimated from them, as Airflow does. Default 0.
+        :param elapsed: seconds that were waited before the counting began (reschedule mode, a restart): the
+            count is then estimated from them, as Airflow does. Default 0.
         """
         if not self.exponential_backoff:
             return self.interval
