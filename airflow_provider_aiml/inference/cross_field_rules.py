@@ -1,7 +1,7 @@
 """The few rules between fields that no service model holds.
 
-Each rule gets the API members of a request and gives the problems it sees. A limit of a single field belongs in
-the model, not here.
+Each rule gets the API members of a request and gives the problems it sees. A limit of a single field belongs
+in the model, not here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Java regular expressions of AWS's service models, as Python ones.
 
 This room knows the two regex dialects and nothing else. AWS writes its patterns for Java: ``\\p{ASCII}``,
-``\\z``, a dot that matches no ``\\r``. They are matched whole: some lack their ``$``, and AWS refuses what lies
-behind it.
+``\\z``, a dot that matches no ``\\r``. They are matched whole: some lack their ``$``, and AWS refuses what
+lies behind it.
 """
 
 from __future__ import annotations

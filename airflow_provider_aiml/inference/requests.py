@@ -1,9 +1,9 @@
 """Arguments in snake_case to API members, checked against botocore's service model before anything is sent.
 
 botocore checks types and minimums, not maximums, patterns or enums; AWS refuses those only after the body has
-travelled, and its answer often does not name the field. Here every offending field is named in one error, with
-what it was (type, length, number, never the payload) and what is allowed. All limits are read from the model, so
-an argument that AWS adds needs no code, only a newer botocore.
+travelled, and its answer often does not name the field. Here every offending field is named in one error,
+with what it was (type, length, number, never the payload) and what is allowed. All limits are read from the
+model, so an argument that AWS adds needs no code, only a newer botocore.
 """
 
 from __future__ import annotations

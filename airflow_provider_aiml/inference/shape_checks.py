@@ -1,8 +1,8 @@
 """Checks of single values: text, numbers, bytes, times, documents.
 
-Each is made from a shape of botocore's service model by :mod:`airflow_provider_aiml.inference.shape_plans`; what
-the model does not say is not checked, and no limit is typed here. What a problem says of a value is its type,
-length or number.
+Each is made from a shape of botocore's service model by :mod:`airflow_provider_aiml.inference.shape_plans`;
+what the model does not say is not checked, and no limit is typed here. What a problem says of a value is its
+type, length or number.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class TextCheck:
 class NumberCheck:
     """An integer or a float; a bool is neither."""
 
-    types: tuple[type, ...]
+    types: tuple[type[float], ...]
     bounds: Bounds
     sensitive: bool
 

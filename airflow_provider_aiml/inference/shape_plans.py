@@ -10,6 +10,8 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.model import ListShape, MapShape, StructureShape
+
 from airflow_provider_aiml.inference.described import describe
 from airflow_provider_aiml.inference.patterns import compile_pattern
 from airflow_provider_aiml.inference.shape_checks import (
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ListCheck", "MapCheck", "StructureCheck", "bounds_of", "build_check", "closest"]
 
-_NUMBERS: dict[str, tuple[type, ...]] = {
+_NUMBERS: dict[str, tuple[type[float], ...]] = {
     "integer": (int,),
     "long": (int,),
     "float": (int, float),
@@ -150,18 +152,18 @@ def build_check(shape: Shape, built: dict[str, StructureCheck], *, is_body: bool
     """
     if shape.serialization.get("eventstream"):
         return OpaqueCheck()
-    if shape.type_name == "structure":
+    if isinstance(shape, StructureShape):
         return DocumentCheck() if shape.is_document_type else _structure(shape, built)
-    if shape.type_name == "list":
+    if isinstance(shape, ListShape):
         return ListCheck(bounds_of(shape), build_check(shape.member, built))
-    if shape.type_name == "map":
+    if isinstance(shape, MapShape):
         return MapCheck(bounds_of(shape), build_check(shape.key, built), build_check(shape.value, built))
     if shape.type_name == "blob":
         return BlobCheck(bounds_of(shape), is_body)
     return _SCALARS.get(shape.type_name, _number)(shape)
 
 
-def _structure(shape: Shape, built: dict[str, StructureCheck]) -> StructureCheck:
+def _structure(shape: StructureShape, built: dict[str, StructureCheck]) -> StructureCheck:
     if (known := built.get(shape.name)) is not None:
         return known
     made = built[shape.name] = StructureCheck({}, tuple(shape.required_members), bool(shape.is_tagged_union))
