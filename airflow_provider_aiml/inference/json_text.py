@@ -1,7 +1,7 @@
 """Strict JSON and JSON Lines: what RFC 8259 allows, and nothing that Python adds to it.
 
-Values in, text out, and back. Places inside a payload are named by number, since its keys are the caller's own
-words.
+Values in, text out, and back. Places inside a payload are named by number, since its keys are the caller's
+own words.
 """
 
 from __future__ import annotations

@@ -1,22 +1,20 @@
 """Bodies by content type: values to the bytes that a model gets, and its answer's bytes to values.
 
-================================================ ==================================== ================
-content type                                     to send                              answer
-================================================ ==================================== ================
-``application/json``, ``*/*+json``               JSON's types, or text that is JSON   the value
-``application/jsonlines``, ``jsonl``, ``ndjson`` list of records, one dict, or text   list
-(also with ``x-``)
-``text/csv``                                     list of lists or of dicts, or text   list of rows
-``text/*``                                       text                                 text
-``application/x-npy``                            array or nested list (needs numpy)   nested list
-anything else                                    text, unless the type is a picture,  base64
-                                                 sound or film
-================================================ ==================================== ================
+================================ ========================================= ================
+content type                     to send                                   answer
+================================ ========================================= ================
+``application/json``, ``*+json`` JSON's own types, or text that is JSON    the value
+``application/jsonlines``        a list of records, one dict, or text      list
+``text/csv``                     a list of lists or of dicts, or text      list of rows
+``text/*``                       text                                      text
+``application/x-npy``            an array or a nested list (needs numpy)   nested list
+anything else                    text, unless it is an image, sound, film  base64
+================================ ========================================= ================
 
-Bytes, binary files and paths are sent as they are under any type. Text is never encoded twice: under a JSON type
-it has to be JSON already, as a rendered template is, so a bare JSON string is sent as ``json.dumps(text)``.
-``; charset=`` is honoured both ways, without it all is UTF-8; ``; header=absent`` leaves out the line of names
-when dicts become CSV.
+JSON lines also go by ``x-jsonlines``, ``jsonl``, ``x-jsonl``, ``ndjson`` and ``x-ndjson``. Bytes, binary files
+and paths are sent as they are under any type. Text is never encoded twice: under a JSON type it has to be JSON
+already, as a rendered template is, so a bare JSON string is sent as ``json.dumps(text)``. ``; charset=`` is
+honoured both ways, and all is UTF-8 without it; ``; header=absent`` leaves out the line of names when dicts become CSV.
 
 No error holds a word of a payload or an answer.
 """
@@ -45,6 +43,11 @@ _JSON_LINES = frozenset(
 )
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', re.DOTALL)
 _BINARY_TYPES = ("image/", "audio/", "video/")
+_UNREADABLE = {
+    "FileNotFoundError": "absent",
+    "PermissionError": "not readable with this connection",
+    "IsADirectoryError": "a folder",
+}
 _AS_IS = "bytes, a binary file, a path"
 _ALLOWED: dict[Encoding, str] = {
     "json": f"JSON's own types, text that is JSON already, {_AS_IS}",
@@ -145,8 +148,7 @@ def load_payload(path: Any, *, field: str = "payload_uri") -> bytes:
         with path.open("rb") as stream:
             body = stream.read()
     except (OSError, ValueError) as error:
-        found = {FileNotFoundError: "absent", PermissionError: "not readable", IsADirectoryError: "a folder"}
-        reason = found.get(type(error), f"unreadable ({type(error).__name__})")
+        reason = _UNREADABLE.get(type(error).__name__, f"unreadable ({type(error).__name__})")
         problem = Problem(field, reason, "an existing object that the connection may read")
         raise PayloadError("The payload cannot be read", problems=(problem,)) from None
     return bytes(body)
