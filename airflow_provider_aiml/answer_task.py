@@ -37,6 +37,7 @@ class ResultTask(AwsTask):
     """
 
     template_fields: Sequence[str] = (*AwsTask.template_fields, "output_uri", "result_expression")
+    body_keys: ClassVar[Sequence[str]] = ("body", "body_encoding")
 
     def __init__(
         self, *, result_expression: str | None = None, output_uri: str | None = None, **kwargs: Any
@@ -48,25 +49,29 @@ class ResultTask(AwsTask):
             check_expression(result_expression)
         check_output_uri(output_uri)
 
-    def give(self, result: Mapping[str, Any], body_keys: Sequence[str] = ("body",)) -> Any:
+    def give(self, result: dict[str, Any] | list[dict[str, Any]]) -> Any:
         """Pick what goes to XCom.
 
-        :param result: the whole result.
-        :param body_keys: the keys that hold the answer itself; where it is kept at ``output_uri`` and no
-            expression asks for them, they do not go to XCom.
+        :param result: the whole result, or a list of them. Where the answer is kept at ``output_uri`` and no
+            expression asks for it, its :attr:`body_keys` do not go to XCom.
         """
         if self.result_expression:
             given = apply_expression(self.result_expression, result)
-        elif self.output_uri:
-            given = {key: value for key, value in result.items() if key not in body_keys}
-        else:
+        elif not self.output_uri:
             given = self.default_result(result)
+        elif isinstance(result, list):
+            given = [self._without_body(one) for one in result]
+        else:
+            given = self._without_body(result)
         self._mind_xcom(given)
         return given
 
-    def default_result(self, result: Mapping[str, Any]) -> Any:
+    def _without_body(self, result: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in result.items() if key not in self.body_keys}
+
+    def default_result(self, result: Any) -> Any:
         """Give what goes to XCom where neither ``result_expression`` nor ``output_uri`` is set."""
-        return dict(result)
+        return result
 
     def _mind_xcom(self, given: Any) -> None:
         try:
@@ -75,8 +80,8 @@ class ResultTask(AwsTask):
             return
         if size > XCOM_COMFORT_BYTES:
             self.log.warning(
-                "The result is %d bytes of JSON and goes to XCom, a row in Airflow's database. Set output_uri "
-                "to keep it in object storage, or result_expression to pick what the next task needs.",
+                "The result is %d bytes of JSON and goes to XCom, a row in Airflow's database. Set "
+                "output_uri to keep it in object storage, or result_expression to pick what is needed.",
                 size,
             )
 
@@ -107,9 +112,7 @@ class AnswerTask(ResultTask):
             result = self.read_answer(answer)
             if store is not None:
                 result["output_uri"] = str(store.path)
-            return self.give(result, self.body_keys)
-
-    body_keys: ClassVar[Sequence[str]] = ("body",)
+            return self.give(result)
 
     def _store(self, context: Context, request: Mapping[str, Any]) -> AnswerStore | None:
         if not self.output_uri:
@@ -158,3 +161,24 @@ def check_output_uri(output_uri: str | None, field: str = "output_uri") -> None:
     found = f"a string of {len(output_uri)} characters without scheme and path"
     allowed = "a URI such as s3://bucket/key or s3://bucket/folder/"
     raise RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))
+
+
+def given_members(task: Any) -> dict[str, Any]:
+    """Give the request's members that a task was given, by their snake_case names, without its body."""
+    members = {name: getattr(task, name) for name in task.member_fields}
+    present = {name: value for name, value in members.items() if value is not None}
+    return {**present, **(task.request_members or {})}
+
+
+def decoded_body(body: bytes, content_type: str | None, *, wanted: bool = True) -> dict[str, Any]:
+    """Decode a body by its content type into the keys of a result.
+
+    :param wanted: False leaves the bytes as they are, in base64.
+    :raises ResponseError: the body is not what its content type says; it was paid for.
+    """
+    from airflow_provider_aiml.inference.payload import decode
+
+    decoded = decode(body, content_type if wanted else None)
+    if decoded.encoding == "base64":
+        return {"body": decoded.value, "body_encoding": "base64"}
+    return {"body": decoded.value}

@@ -7,6 +7,7 @@ amazon provider may be imported at its top level.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseOperator
 
-from airflow_provider_aiml.exceptions import InferenceError, public_class
+from airflow_provider_aiml.exceptions import InferenceError, PayloadError, public_class
 from airflow_provider_aiml.inference.identity import TaskIdentity
 
 if TYPE_CHECKING:
@@ -99,12 +100,42 @@ class AwsTask(BaseOperator):
         on_s3 = uri.partition("://")[0] in ("s3", "s3a", "s3n")
         return ObjectStoragePath(uri, conn_id=self.aws_conn_id if on_s3 else None)
 
+    def read_body(
+        self, payload: Any, payload_uri: str | None, content_type: str, field: str = "payload"
+    ) -> bytes:
+        """Encode a request's body, or read it from object storage.
+
+        :param payload: the value to encode by ``content_type``.
+        :param payload_uri: or where the bytes are.
+        :param field: what the task calls its payload, for errors.
+        :raises PayloadError: it does not fit its content type, or cannot be read.
+        """
+        from airflow_provider_aiml.inference.payload import encode, load_payload
+
+        if payload_uri is not None:
+            return load_payload(self.object_path(payload_uri), field=f"{field}_uri")
+        try:
+            return encode(payload, content_type)
+        except PayloadError as error:
+            named = tuple(
+                replace(problem, field=field + problem.field.removeprefix("payload"))
+                for problem in error.problems
+            )
+            raise PayloadError("The body cannot be made", problems=named, hint=error.hint) from None
+
 
 def task_identity(context: Context) -> TaskIdentity:
     """Name the task instance of ``context``, without its try number."""
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return TaskIdentity(ti.dag_id, ti.run_id, ti.task_id, map_index)
+
+
+def deferrable_default() -> bool:
+    """Read ``[operators] default_deferrable``."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def has_jinja(value: object) -> bool:

@@ -32,11 +32,11 @@ def check_expression(expression: str, field: str = "result_expression") -> None:
         ) from None
 
 
-def apply_expression(expression: str, result: Mapping[str, Any]) -> Any:
+def apply_expression(expression: str, result: Mapping[str, Any] | list[Any]) -> Any:
     """Evaluate ``expression`` on the whole result, whose ``body`` is one key; warn where it finds nothing.
 
     :param expression: a JMESPath, for example ``body.choices[0].message.content``.
-    :param result: the operator's whole result.
+    :param result: the operator's whole result, or a list of them.
     :raises RequestError: the expression does not parse.
     :raises ResponseError: a function in it does not fit the answer (``length`` of a number). The answer was
         paid for; it is not thrown away where ``output_uri`` is set.
@@ -54,8 +54,12 @@ def apply_expression(expression: str, result: Mapping[str, Any]) -> Any:
     return value
 
 
-def _keys(result: Mapping[str, Any]) -> str:
+def _keys(result: Mapping[str, Any] | list[Any]) -> str:
     """Name the keys of the result and, one level down, the keys of a JSON body: names, never values."""
+    if isinstance(result, list):
+        return (
+            f"those of a list of {len(result)}: {_keys(result[0])}" if result else "none: the list is empty"
+        )
     named = ", ".join(result)
     body = result.get("body")
     if isinstance(body, Mapping):

@@ -1,0 +1,46 @@
+"""Arguments that have to fit each other, or that a template may have made text of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_aiml.exceptions import Problem, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Number = TypeVar("Number", int, float)
+
+
+def check_one_source(sources: Mapping[str, Any]) -> None:
+    """Refuse none and refuse two of the arguments that can give the same thing.
+
+    :param sources: the arguments by name; None where one is not given.
+    :raises RequestError: not exactly one is given.
+    """
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) == 1:
+        return
+    found = " and ".join(given) or "none of them"
+    problem = Problem(" / ".join(sources), found, "exactly one")
+    raise RequestError("The arguments do not fit each other", problems=(problem,))
+
+
+def read_number(value: Any, field: str, kind: type[Number]) -> Number | None:
+    """Read a number that a template may have made text of; None stays None.
+
+    :param kind: ``int`` or ``float``.
+    :raises RequestError: it is no such number.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            number = kind(value)
+            if isinstance(value, str) or number == value:
+                return number
+    except (ValueError, OverflowError):
+        pass
+    allowed = "a whole number" if kind is int else "a number"
+    problem = Problem(field, f"a {type(value).__name__} that is none", allowed)
+    raise RequestError("The request cannot be sent", problems=(problem,))

@@ -1,0 +1,138 @@
+"""A conversation with a model: messages in, the extended history out.
+
+Content blocks are kept as they are, whatever their kind. XCom holds JSON, so bytes in a block travel as
+``{"$base64": "…"}`` and become bytes again on the way in.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
+
+BYTES_KEY = "$base64"
+_SPEAKERS = {"user": "assistant", "assistant": "user"}
+"""Who speaks after whom; messages of any other role (system, in newer models) stand outside the turns."""
+Message = dict[str, Any]
+
+
+def extend_history(history: Any, message: Any) -> list[Message]:
+    """Give the messages to send: the history, then the user's new message.
+
+    :param history: what an earlier turn returned as ``history``, or None.
+    :param message: the new message's text, or its content blocks.
+    :raises RequestError: a message is none, or the roles do not alternate.
+    """
+    earlier = [] if history is None else _check_history(history)
+    return [*earlier, {"role": "user", "content": _content_blocks(message, "message")}]
+
+
+def system_blocks(system: Any) -> list[dict[str, Any]] | None:
+    """Give the system prompt as blocks, from text or from blocks.
+
+    :raises RequestError: it is neither.
+    """
+    return None if system is None else _content_blocks(system, "system")
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Join the text blocks of a message; other blocks stay in ``message`` and ``history``."""
+    return "".join(block["text"] for block in message["content"] if "text" in block)
+
+
+def reply_of(response: Mapping[str, Any]) -> Message:
+    """Take the model's message out of a Converse response.
+
+    :raises ResponseError: the response holds none.
+    """
+    output = response.get("output")
+    message = output.get("message") if isinstance(output, Mapping) else None
+    if not isinstance(message, Mapping) or not isinstance(message.get("content"), Sequence):
+        raise ResponseError("The answer of Converse holds no message")
+    return dict(message)
+
+
+def to_json(value: Any) -> Any:
+    """Make a response JSON-safe: bytes as base64, times as ISO 8601, decimals as numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (bytes, bytearray)):
+        return {BYTES_KEY: base64.b64encode(value).decode("ascii")}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, dt.datetime) else value
+
+
+def from_json(value: Any) -> Any:
+    """Reverse :func:`to_json` for bytes.
+
+    :raises RequestError: what claims to be base64 is not.
+    """
+    if isinstance(value, Mapping):
+        if set(value) == {BYTES_KEY}:
+            return _decode(value[BYTES_KEY])
+        return {key: from_json(item) for key, item in value.items()}
+    return [from_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _decode(text: Any) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        problem = Problem(f"history…{BYTES_KEY}", f"a {type(text).__name__}", "base64")
+        raise RequestError("The history cannot be read", problems=(problem,)) from None
+
+
+def _check_history(history: Any) -> list[Message]:
+    if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Sequence):
+        raise _wrong("history", f"a {type(history).__name__}", "the list that an earlier turn returned")
+    messages = [_check_message(message, f"history[{index}]") for index, message in enumerate(history)]
+    expected = "user"
+    for index, message in enumerate(messages):
+        role = message["role"]
+        if role in _SPEAKERS and role != expected:
+            raise _wrong(f"history[{index}].role", role, f"{expected}: roles alternate")
+        expected = _SPEAKERS.get(role, expected)
+    if expected != "user":
+        raise _wrong("history", f"{len(messages)} messages, the last by the user", "an answer at its end")
+    return messages
+
+
+def _check_message(message: Any, field: str) -> Message:
+    if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+        raise _wrong(field, f"a {type(message).__name__}", "a mapping with role and content")
+    return {**message, "content": _content_blocks(message["content"], f"{field}.content")}
+
+
+def _content_blocks(content: Any, field: str) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        content = [content]
+    if isinstance(content, (bytes, Mapping)) or not isinstance(content, Sequence):
+        raise _wrong(field, f"a {type(content).__name__}", "text or a list of content blocks")
+    if not content:
+        raise _wrong(field, "empty", "at least one content block")
+    return [_content_block(block, f"{field}[{index}]") for index, block in enumerate(content)]
+
+
+def _content_block(block: Any, field: str) -> dict[str, Any]:
+    if isinstance(block, str):
+        if not block.strip():
+            raise _wrong(field, "blank text", "text with something in it")
+        return {"text": block}
+    if not isinstance(block, Mapping):
+        raise _wrong(field, f"a {type(block).__name__}", "text or a content block")
+    restored: dict[str, Any] = from_json(block)
+    return restored
+
+
+def _wrong(field: str, found: str, allowed: str) -> RequestError:
+    return RequestError("The conversation cannot be sent", problems=(Problem(field, found, allowed),))

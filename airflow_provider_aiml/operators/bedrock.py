@@ -1,0 +1,305 @@
+"""Amazon Bedrock: a model asked in its own format, and a conversation in Bedrock's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
+from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.inference.arguments import check_one_source, read_number
+from airflow_provider_aiml.inference.conversation import (
+    extend_history,
+    from_json,
+    message_text,
+    reply_of,
+    system_blocks,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_aiml.inference.stored_answer import Answer
+
+INPUT_TEMPLATES = (".json.j2", ".txt.j2")
+_HOOK = "airflow_provider_aiml.hooks.bedrock_runtime"
+_UNREMARKABLE_STOPS = frozenset({"end_turn", "stop_sequence", "tool_use"})
+
+
+class BedrockInvokeModelOperator(AnswerTask):
+    """Ask a Bedrock model in the model's own format.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html
+
+    Takes the parameters of the amazon provider's operator of the same name, and gives its result, the decoded
+    body. The whole result, on which ``result_expression`` works, is ``{"body", "content_type",
+    "performance_config_latency", "service_tier"}``.
+
+    :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
+    :param input_data: the body in the model's own format. At most 25,000,000 bytes. (templated)
+    :param input_data_uri: or where to read the body's bytes from, in any object storage. (templated)
+    :param content_type: the body's MIME type. Default: ``application/json``. (templated)
+    :param accept_type: the MIME type wanted for the answer. (templated)
+    :param trace: ``ENABLED``, ``DISABLED`` or ``ENABLED_FULL``, with a guardrail. (templated)
+    :param guardrail_identifier: a guardrail's id or ARN, together with its version. (templated)
+    :param guardrail_version: the guardrail's version, or ``DRAFT``. (templated)
+    :param performance_config_latency: ``standard`` or ``optimized``. (templated)
+    :param service_tier: ``priority``, ``default``, ``flex`` or ``reserved``. (templated)
+    :param request_metadata: a JSON object, as text, for filtering invocation logs. (templated)
+    :param request_members: members that AWS added later, by their snake_case names. (templated)
+    :param decode: decode the body; False gives base64. Default: True.
+    :raises RequestError: the input is wrong; nothing was sent.
+    :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+    """
+
+    operation = "InvokeModel"
+    hook_module = _HOOK
+    hook_name = "BedrockRuntimeHook"
+    member_fields: ClassVar[Sequence[str]] = (
+        "model_id",
+        "content_type",
+        "trace",
+        "guardrail_identifier",
+        "guardrail_version",
+        "performance_config_latency",
+        "service_tier",
+        "request_metadata",
+    )
+    template_fields = (
+        *AnswerTask.template_fields,
+        *member_fields,
+        "accept_type",
+        "input_data",
+        "input_data_uri",
+        "request_members",
+    )
+    template_ext = INPUT_TEMPLATES
+    template_fields_renderers: ClassVar[dict[str, str]] = {"input_data": "json", "request_members": "json"}
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        input_data: Any = None,
+        input_data_uri: str | None = None,
+        content_type: str | None = None,
+        accept_type: str | None = None,
+        trace: str | None = None,
+        guardrail_identifier: str | None = None,
+        guardrail_version: str | None = None,
+        performance_config_latency: str | None = None,
+        service_tier: str | None = None,
+        request_metadata: str | None = None,
+        request_members: dict[str, Any] | None = None,
+        decode: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_one_source({"input_data": input_data, "input_data_uri": input_data_uri})
+        self.model_id = model_id
+        self.input_data = input_data
+        self.input_data_uri = input_data_uri
+        self.content_type = content_type
+        self.accept_type = accept_type
+        self.trace = trace
+        self.guardrail_identifier = guardrail_identifier
+        self.guardrail_version = guardrail_version
+        self.performance_config_latency = performance_config_latency
+        self.service_tier = service_tier
+        self.request_metadata = request_metadata
+        self.request_members = request_members
+        self.decode = decode
+
+    def build_request(self) -> dict[str, Any]:
+        """Give the request's members by their snake_case names."""
+        accept = {"accept": self.accept_type} if self.accept_type else {}
+        content_type = self.content_type or "application/json"
+        body = self.read_body(self.input_data, self.input_data_uri, content_type, "input_data")
+        return {**given_members(self), **accept, "body": body}
+
+    def ask(self, request: Mapping[str, Any]) -> Answer:
+        """Invoke the model."""
+        from airflow_provider_aiml.inference.stored_answer import Answer
+
+        response = self.hook.invoke_model(**request)
+        keys = {"contentType": "content_type", "performanceConfigLatency": "performance_config_latency"}
+        keys |= {"serviceTier": "service_tier"}
+        return Answer(
+            response["body"], {ours: response[key] for key, ours in keys.items() if key in response}
+        )
+
+    def read_answer(self, answer: Answer) -> dict[str, Any]:
+        """Decode the body by the response's content type."""
+        body = decoded_body(answer.body, answer.members.get("content_type"), wanted=self.decode)
+        return {**body, **answer.members}
+
+    def default_result(self, result: Any) -> Any:
+        """Give the body alone, as the amazon provider's operator does."""
+        return result["body"]
+
+
+class BedrockConverseOperator(AnswerTask):
+    """Say something to a model, and get its answer and the history that goes on with it.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+
+    Gives ``{"text", "message", "history", "stop_reason", "usage", "metrics"}``, and, where the model gave
+    them, ``additional_model_response_fields``, ``trace``, ``performance_config`` and ``service_tier``. With
+    ``output_uri`` the first three stay out of XCom.
+
+    :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
+    :param message: the user's message: text, or a list of content blocks. (templated)
+    :param history: the ``history`` that an earlier turn gave. (templated)
+    :param system: the system prompt: text, or a list of blocks. (templated)
+    :param inference_config: ``maxTokens``, ``temperature``, ``topP``, ``stopSequences``. (templated)
+    :param max_tokens: or this alone, at least 1; over ``inference_config``. (templated)
+    :param temperature: or this alone, 0 to 1; over ``inference_config``. (templated)
+    :param top_p: or this alone, 0 to 1; over ``inference_config``. (templated)
+    :param stop_sequences: or this alone; over ``inference_config``. (templated)
+    :param tool_config: the tools that the model may ask for. (templated)
+    :param guardrail_config: the guardrail to apply. (templated)
+    :param additional_model_request_fields: parameters beyond ``inference_config``. (templated)
+    :param additional_model_response_field_paths: JSON pointers of what else to give back. (templated)
+    :param prompt_variables: values for the variables of a managed prompt. (templated)
+    :param request_metadata: up to 16 names and values for filtering invocation logs. (templated)
+    :param performance_config: ``{"latency": "standard" | "optimized"}``. (templated)
+    :param service_tier: ``{"type": "priority" | "default" | "flex" | "reserved"}``. (templated)
+    :param output_config: the format of the answer. (templated)
+    :param request_members: members that AWS added later, by their snake_case names. (templated)
+    :raises RequestError: the input is wrong; nothing was sent.
+    :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+    """
+
+    operation = "Converse"
+    hook_module = _HOOK
+    hook_name = "BedrockRuntimeHook"
+    body_keys: ClassVar[Sequence[str]] = ("text", "message", "history")
+    member_fields: ClassVar[Sequence[str]] = (
+        "model_id",
+        "tool_config",
+        "guardrail_config",
+        "additional_model_request_fields",
+        "additional_model_response_field_paths",
+        "prompt_variables",
+        "request_metadata",
+        "performance_config",
+        "service_tier",
+        "output_config",
+    )
+    template_fields = (
+        *AnswerTask.template_fields,
+        *member_fields,
+        "message",
+        "history",
+        "system",
+        "inference_config",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop_sequences",
+        "request_members",
+    )
+    template_ext = INPUT_TEMPLATES
+    template_fields_renderers: ClassVar[dict[str, str]] = {"history": "json", "tool_config": "json"}
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        message: Any,
+        history: Any = None,
+        system: Any = None,
+        inference_config: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop_sequences: list[str] | None = None,
+        tool_config: dict[str, Any] | None = None,
+        guardrail_config: dict[str, Any] | None = None,
+        additional_model_request_fields: dict[str, Any] | None = None,
+        additional_model_response_field_paths: list[str] | None = None,
+        prompt_variables: dict[str, Any] | None = None,
+        request_metadata: dict[str, str] | None = None,
+        performance_config: dict[str, Any] | None = None,
+        service_tier: dict[str, Any] | None = None,
+        output_config: dict[str, Any] | None = None,
+        request_members: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model_id = model_id
+        self.message = message
+        self.history = history
+        self.system = system
+        self.inference_config = inference_config
+        self.max_tokens = max_tokens
+        self.temperature = temperature
+        self.top_p = top_p
+        self.stop_sequences = stop_sequences
+        self.tool_config = tool_config
+        self.guardrail_config = guardrail_config
+        self.additional_model_request_fields = additional_model_request_fields
+        self.additional_model_response_field_paths = additional_model_response_field_paths
+        self.prompt_variables = prompt_variables
+        self.request_metadata = request_metadata
+        self.performance_config = performance_config
+        self.service_tier = service_tier
+        self.output_config = output_config
+        self.request_members = request_members
+
+    def build_request(self) -> dict[str, Any]:
+        """Give the request's members by their snake_case names."""
+        request = {**from_json(given_members(self)), "messages": extend_history(self.history, self.message)}
+        if self.system is not None:
+            request["system"] = system_blocks(self.system)
+        if config := self._inference_config():
+            request["inference_config"] = config
+        return request
+
+    def ask(self, request: Mapping[str, Any]) -> Answer:
+        """Converse, and keep the response as JSON."""
+        from airflow_provider_aiml.inference.stored_answer import Answer
+
+        response = {**self.hook.converse(**request)}
+        response.pop("ResponseMetadata", None)
+        body = json.dumps(to_json(response), ensure_ascii=False).encode()
+        return Answer(body, {"content_type": "application/json"})
+
+    def read_answer(self, answer: Answer) -> dict[str, Any]:
+        """Take the answer apart, and put its message behind the history."""
+        try:
+            response = json.loads(answer.body)
+        except ValueError:
+            raise ResponseError("The kept answer of Converse is not JSON", partial_body=answer.body) from None
+        message = reply_of(response)
+        reason = str(response.get("stopReason", ""))
+        if reason not in _UNREMARKABLE_STOPS:
+            self.log.warning("The model stopped with %s; its answer may be cut off or withheld", reason)
+        asked = to_json(extend_history(self.history, self.message))
+        keys = {
+            "usage": "usage",
+            "metrics": "metrics",
+            "additionalModelResponseFields": "additional_model_response_fields",
+            "trace": "trace",
+            "performanceConfig": "performance_config",
+            "serviceTier": "service_tier",
+        }
+        rest = {ours: response[theirs] for theirs, ours in keys.items() if theirs in response}
+        return {
+            "text": message_text(message),
+            "message": message,
+            "history": [*asked, message],
+            "stop_reason": reason,
+            **rest,
+        }
+
+    def _inference_config(self) -> dict[str, Any]:
+        flat = {
+            "maxTokens": read_number(self.max_tokens, "max_tokens", int),
+            "temperature": read_number(self.temperature, "temperature", float),
+            "topP": read_number(self.top_p, "top_p", float),
+            "stopSequences": self.stop_sequences,
+        }
+        given = {name: value for name, value in flat.items() if value is not None}
+        return {**(self.inference_config or {}), **given}

@@ -1,0 +1,225 @@
+"""Waiting for SageMaker's asynchronous inferences."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, check_s3_uri, deferral_timeout
+from airflow_provider_aiml.aws_task import deferrable_default, failing_for_good, hopeless
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    ModelFailedError,
+    OutputExpiredError,
+    Problem,
+    RequestError,
+)
+from airflow_provider_aiml.inference.outputs import Seen, Wait
+from airflow_provider_aiml.inference.submissions import read_submissions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_aiml.inference.outputs import Look, Verdict
+    from airflow_provider_aiml.inference.submissions import Submission
+
+LONGEST_FAULT_PAUSE = 30.0
+"""Seconds between two looks at most while S3 cannot be asked."""
+MAX_FAULTS = 10
+"""Looks in a row that may fail before the wait is given up."""
+
+
+class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
+    """Wait until asynchronous inferences have their outputs, or the first one fails.
+
+    Both places are watched, the output's and the failure's, so a failure is seen with the next look. It gives
+    ``{"inference_id", "output_location", "status"}``, for a list a list in the same order.
+
+    ``poke_interval``, ``timeout``, ``soft_fail``, ``silent_fail``, ``never_fail``, ``exponential_backoff``
+    and ``max_wait`` mean the same in poke, reschedule and deferred mode. ``never_fail`` also skips where the
+    sensor's own ``timeout`` passed, as Airflow's does after a deferral. A failed or expired inference fails
+    the task for good, for looking again cannot change it: clear the task that submitted it.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
+
+    :param inference: what
+        :class:`~airflow_provider_aiml.operators.sagemaker.SageMakerInvokeEndpointAsyncOperator` returned with
+        ``wait_for_completion=False``, or a list of that. (templated)
+    :param output_location: or the S3 URI of one output. (templated)
+    :param failure_location: with ``output_location``: the S3 URI of its failure object. (templated)
+    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+        default_deferrable``.
+    :raises ModelFailedError: the model failed; its own words are quoted.
+    :raises OutputExpiredError: no output can come any more.
+    :raises OutputUnreadableError: S3 could not be asked ten times in a row.
+    :raises AirflowSensorTimeout: the sensor's ``timeout`` passed.
+    """
+
+    template_fields = (
+        *AsyncOutputTask.template_fields,
+        "inference",
+        "output_location",
+        "failure_location",
+    )
+
+    def __init__(
+        self,
+        *,
+        inference: Any = None,
+        output_location: str | None = None,
+        failure_location: str | None = None,
+        deferrable: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (inference is None) == (output_location is None):
+            found = "none of them" if inference is None else "both"
+            problem = Problem("inference / output_location", found, "exactly one")
+            raise RequestError("There is nothing to wait for", problems=(problem,))
+        check_s3_uri(output_location, "output_location")
+        check_s3_uri(failure_location, "failure_location")
+        self.inference = inference
+        self.output_location = output_location
+        self.failure_location = failure_location
+        self.deferrable = deferrable_default() if deferrable is None else deferrable
+        self._waits: dict[int, Wait] = {}
+        self._submissions: Sequence[Submission] = ()
+        self._ends_at = 0.0
+
+    def execute(self, context: Context) -> Any:
+        """Look; what follows from it (raise, skip, sleep, reschedule) is Airflow's own loop, in each mode."""
+        self._begin()
+        if self.mode == "poke" and not self.deferrable:
+            self.tell_of_slot(self._submissions)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as timeout:
+            if self.never_fail:
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from timeout
+            raise
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once at every inference that is still awaited; deferrable, leave the rest to the triggerer.
+
+        While S3 cannot be asked, it is asked again from here, so that the faults in a row are counted in
+        reschedule mode as well.
+        """
+        with failing_for_good():
+            faulty = self._look_at_all()
+            while faulty and not self.deferrable:
+                pause = min(self.poke_interval, LONGEST_FAULT_PAUSE)
+                if time.time() + pause > self._ends_at:
+                    return False
+                time.sleep(pause)
+                faulty = self._look_at_all()
+            if not self._waits:
+                return PokeReturnValue(True, self.conclude(self._submissions, several=self._several))
+        if self.deferrable:
+            self._defer()
+        return False
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: Mapping[str, Any] | None = None,
+        submissions: Sequence[Mapping[str, Any]] = (),
+        awaited: Sequence[int] = (),
+    ) -> Any:
+        """Go on after the deferral.
+
+        :param event: what the trigger said.
+        :param submissions: all that is awaited.
+        :param awaited: which of them the trigger waited for, by their index.
+        """
+        if event and event.get("status") == "timeout":
+            raise AirflowSensorTimeout(
+                f"Sensor has timed out; the specified timeout of {self.timeout} s is over"
+            )
+        try:
+            with failing_for_good():
+                return self.conclude_event(event, submissions, awaited, several=self._several)
+        except InferenceError as error:
+            if self.never_fail:
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+            raise
+
+    def failure(self, error: InferenceError, submission: Submission | None) -> InferenceError:
+        """Say that a failed inference stays failed, however often it is looked at."""
+        error = super().failure(error, submission)
+        if isinstance(error, (ModelFailedError, OutputExpiredError)):
+            error.hint = (
+                error.hint or "looking again changes nothing: clear the task that submitted the inference"
+            )
+            return hopeless(error)
+        return error
+
+    @property
+    def _several(self) -> bool:
+        return self.inference is not None and not isinstance(self.inference, (str, dict))
+
+    def _begin(self) -> None:
+        now = time.time()
+        with failing_for_good():
+            self._submissions = read_submissions(self._awaited(), now=now)
+        self._waits = {
+            index: Wait(one.inference, deadline=one.deadline, max_faults=self._max_faults)
+            for index, one in enumerate(self._submissions)
+        }
+        self._ends_at = now + self.timeout
+
+    def _awaited(self) -> Any:
+        if self.inference is not None:
+            return self.inference if isinstance(self.inference, (str, dict)) else list(self.inference)
+        places = {"output_location": self.output_location, "failure_location": self.failure_location}
+        return {name: place for name, place in places.items() if place is not None}
+
+    @property
+    def _max_faults(self) -> int | None:
+        return None if self.silent_fail else MAX_FAULTS
+
+    def _look_at_all(self) -> bool:
+        """Look at what is still awaited; say whether S3 could not be asked for some of it.
+
+        :raises InferenceError: how the first inference that did not complete ended.
+        """
+        from airflow_provider_aiml.inference.output_look import look
+
+        client = self.hook.s3_client()
+        faulty = False
+        for index, wait in list(self._waits.items()):
+            seen: Look = look(client, wait.inference)
+            faulty = faulty or seen.seen is Seen.FAULT
+            self._settle(index, wait, wait.on_look(seen, time.time()))
+        return faulty
+
+    def _settle(self, index: int, wait: Wait, verdict: Verdict | None) -> None:
+        self.mind_permission(wait)
+        if verdict is None:
+            return
+        if verdict.error is not None:
+            raise self.failure(verdict.error, self._submissions[index])
+        del self._waits[index]
+
+    def _defer(self) -> NoReturn:
+        awaited = [self._submissions[index] for index in self._waits]
+        self.defer(
+            trigger=self.make_trigger(
+                awaited,
+                poll_interval=self.poke_interval,
+                timeout_at=self._ends_at,
+                exponential_backoff=self.exponential_backoff,
+                max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+                max_faults=self._max_faults,
+            ),
+            method_name="execute_complete",
+            kwargs={
+                "submissions": [one.to_dict() for one in self._submissions],
+                "awaited": list(self._waits),
+            },
+            timeout=deferral_timeout(awaited, time.time(), self._ends_at),
+        )
