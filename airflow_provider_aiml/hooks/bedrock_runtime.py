@@ -15,17 +15,18 @@ from airflow_provider_aiml.hooks.inference_calls import InferenceCallsMixin
 __all__ = ["BedrockRuntimeHook"]
 
 READ_TIMEOUT = 3600.0
-"""Seconds to wait for an answer: AWS asks for an hour for models that think, and a time-out loses paid answers."""
+"""Seconds to wait for an answer. Models that think may take an hour, and a time-out loses paid answers."""
 
 
 class BedrockRuntimeHook(InferenceCallsMixin, AmazonBedrockRuntimeHook):
     """Invoke models on Amazon Bedrock.
 
     The parameters are those of :class:`~airflow_provider_aiml.hooks.inference_calls.InferenceCallsMixin`.
-    Methods take the API's members in snake_case (``model_id``, ``inference_config``, …; a member that is None is
-    left out; what is inside a member keeps the API's camelCase) and give botocore's response members.
+    Methods take the API's members in snake_case (``model_id``, ``inference_config``, …; a member that is
+    None is left out; what is inside a member keeps the API's camelCase) and give botocore's response members.
 
-    .. seealso:: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
+    .. seealso::
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
     """
 
     client_type = "bedrock-runtime"
@@ -54,7 +55,8 @@ class BedrockRuntimeHook(InferenceCallsMixin, AmazonBedrockRuntimeHook):
             :class:`~airflow_provider_aiml.hooks.event_streams.EventStream`: iterate over it, and close it.
         :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
 
-        .. seealso:: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelWithResponseStream.html
+        .. seealso::
+        https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelWithResponseStream.html
         """
         return self._call("InvokeModelWithResponseStream", members)
 
@@ -111,8 +113,8 @@ class BedrockRuntimeHook(InferenceCallsMixin, AmazonBedrockRuntimeHook):
     def apply_guardrail(self, **members: Any) -> dict[str, Any]:
         """Check content against a guardrail, without a model.
 
-        :param members: the members of ApplyGuardrail, in snake_case; ``guardrail_identifier``, ``guardrail_version``,
-            ``source`` and ``content`` are required.
+        :param members: the members of ApplyGuardrail, in snake_case; ``guardrail_identifier``,
+            ``guardrail_version``, ``source`` and ``content`` are required.
         :return: the response's members: ``action``, ``outputs``, ``assessments``, ``usage``, ….
         :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
 

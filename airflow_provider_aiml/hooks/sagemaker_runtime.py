@@ -22,8 +22,8 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
     """Invoke Amazon SageMaker endpoints.
 
     The parameters are those of :class:`~airflow_provider_aiml.hooks.inference_calls.InferenceCallsMixin`.
-    Methods take the API's members in snake_case (``endpoint_name``, ``content_type``, …; a member that is None
-    is left out) and give botocore's response members, with a ``Body`` that is already read.
+    Methods take the API's members in snake_case (``endpoint_name``, ``content_type``, …; a member that is
+    None is left out) and give botocore's response members, with a ``Body`` that is already read.
 
     .. seealso::
         https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Runtime.html
@@ -35,7 +35,8 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
     def invoke_endpoint(self, **members: Any) -> dict[str, Any]:
         """Invoke a real-time endpoint and wait for its answer.
 
-        :param members: the members of InvokeEndpoint, in snake_case; ``endpoint_name`` and ``body`` are required.
+        :param members: the members of InvokeEndpoint, in snake_case; ``endpoint_name`` and ``body`` are
+            required.
         :return: the response's members; ``Body`` is bytes.
         :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
 
@@ -55,7 +56,8 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
         :return: the response's members: ``InferenceId``, ``OutputLocation``, perhaps ``FailureLocation``.
         :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
 
-        .. seealso:: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
+        .. seealso::
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
         """
         return self._call("InvokeEndpointAsync", members)
 
@@ -80,7 +82,7 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
     async def ainvoke_endpoint_with_response_stream(self, **members: Any) -> dict[str, Any]:
         """Do as :meth:`invoke_endpoint_with_response_stream`, without blocking the event loop.
 
-        ``Body`` is an :class:`~airflow_provider_aiml.hooks.event_streams.AsyncEventStream`: it holds the client
-        until it is read to its end or closed.
+        ``Body`` is an :class:`~airflow_provider_aiml.hooks.event_streams.AsyncEventStream`: it holds the
+        client until it is read to its end or closed.
         """
         return await self._acall("InvokeEndpointWithResponseStream", members)

@@ -1,0 +1,265 @@
+"""Connection, region and clients, sync and async, for hooks that derive from amazon's ``AwsBaseHook``.
+
+Every way in which an ``aws`` connection can authenticate stays amazon's own; what differs is in
+:mod:`~airflow_provider_aiml.hooks.connection_rules` and :mod:`~airflow_provider_aiml.hooks.client_config`,
+    and
+that nothing of it blocks an event loop: connections are read through Airflow's async way, sessions are made
+and credentials renewed in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import asynccontextmanager
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
+
+from airflow_provider_aiml.exceptions import AwsConfigurationError, InferenceError
+from airflow_provider_aiml.hooks.client_config import ClientConfig, operator_config
+from airflow_provider_aiml.hooks.connection_rules import check_connection, unknown_connection
+from airflow_provider_aiml.inference.errors import translate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from botocore.config import Config
+
+    _Base = AwsBaseHook
+else:
+    _Base = object
+
+__all__ = ["AwsClientMixin", "S3Hook"]
+
+
+class AwsClientMixin(_Base):
+    """Strict connections, merged settings, and one async client per event loop.
+
+    :param aws_conn_id: the Airflow connection of type ``aws``; None takes boto3's default chain. Default:
+        ``aws_default``, the only one that may be missing: the default chain takes its place.
+    :param region_name: the AWS region; default: the connection's, else the environment's.
+    :param verify: False, or the path of a CA bundle, for TLS; default: the connection's.
+    :param config: settings of botocore, merged over the connection's ``config_kwargs`` and our defaults.
+    :raises AwsConfigurationError: ``config`` holds what botocore does not know.
+    """
+
+    default_conn_name = "aws_default"
+
+    def __init__(
+        self,
+        aws_conn_id: str | None = default_conn_name,
+        *,
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        config: Mapping[str, Any] | Config | None = None,
+    ) -> None:
+        # amazon's hook would take a config for the whole truth and drop the connection's, so it gets none.
+        super().__init__(
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            config=None,
+            client_type=self.client_type,
+        )
+        self._operator_config = operator_config(config)
+        self._lent: WeakKeyDictionary[asyncio.AbstractEventLoop, _LentClient] = WeakKeyDictionary()
+
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The connection, checked; read from Airflow when first used.
+
+        :raises AwsConfigurationError: it is not defined (and not ``aws_default``), or cannot be used.
+        """
+        connection = None
+        if self.aws_conn_id:
+            try:
+                connection = self.get_connection(self.aws_conn_id)
+            except AirflowNotFoundException:
+                self._mind_missing_connection()
+        return self._wrap(connection)
+
+    async def aload_connection(self) -> None:
+        """Read the connection without blocking the event loop, unless it was read before."""
+        if "conn_config" in self.__dict__:
+            return
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        connection = None
+        if self.aws_conn_id:
+            try:
+                connection = await get_async_connection(self.aws_conn_id)
+            except AirflowNotFoundException:
+                self._mind_missing_connection()
+        # In a thread, for the wrapper masks secrets with a synchronous call to Airflow's supervisor.
+        self.__dict__["conn_config"] = await asyncio.to_thread(self._wrap, connection)
+
+    def _mind_missing_connection(self) -> None:
+        if self.aws_conn_id != self.default_conn_name:
+            raise unknown_connection(str(self.aws_conn_id)) from None
+        self.log.info("Connection %s is not defined; boto3's default chain is used", self.aws_conn_id)
+
+    def _wrap(self, connection: Any) -> AwsConnectionWrapper:
+        if connection is not None:
+            check_connection(connection)
+        try:
+            return AwsConnectionWrapper(conn=connection, region_name=self._region_name, verify=self._verify)
+        except (
+            AirflowException,
+            BotoCoreError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            NotImplementedError,
+        ) as error:
+            found = type(error).__name__
+        raise AwsConfigurationError(
+            f"The extra of the AWS connection {self.aws_conn_id!r} cannot be used ({found})",
+            hint="check config_kwargs, assume_role_method and the other fields of its extra",
+        )
+
+    @cached_property
+    def client_config(self) -> ClientConfig:
+        """The settings of this hook's clients, merged."""
+        return ClientConfig.of_free_calls(self.conn_config.botocore_config, self._operator_config)
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        """Make a session from the connection; an async one renews its credentials in a thread."""
+        session: Any = super().get_session(region_name=region_name, deferrable=deferrable)
+        if deferrable:
+            session.register_component("data_loader", _shared_loader())
+            _renew_in_thread(getattr(session, "_credentials", None))
+        return session
+
+    def get_client_type(
+        self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
+    ) -> Any:
+        """Make a client.
+
+        :param region_name: default: the hook's.
+        :param config: botocore settings that take the place of the merged ones. Default: None.
+        :param deferrable: give an async context manager of an aiobotocore client. Default: False.
+        :raises AwsConfigurationError: no region, no such profile, a setting that botocore refuses, …
+        """
+        try:
+            return super().get_client_type(
+                region_name=region_name or self.region_name,
+                config=config or self.client_config.config,
+                deferrable=deferrable,
+            )
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+            failure = self._unusable(error)
+        raise failure
+
+    def _unusable(self, error: Exception) -> InferenceError:
+        if isinstance(error, BotoCoreError | ClientError):
+            return translate(error, operation="Making the client", service=self.service_name)
+        return AwsConfigurationError(
+            f"Making the {self.service_name} client failed ({type(error).__name__})",
+            hint="check verify, endpoint_url and service_config of the connection",
+        )
+
+    def _adopt(self, client: Any) -> None:
+        """Prepare a client that was just made."""
+
+    @asynccontextmanager
+    async def aclient(self) -> AsyncIterator[Any]:
+        """Lend this hook's aiobotocore client of the running event loop.
+
+        It is made for the first who asks and closed when the last gives it back, so nothing is left open.
+        Hold it around many calls, for otherwise each one makes a client and a connection of its own::
+
+            async with hook.aclient():
+                await asyncio.gather(*(hook.ainvoke_endpoint(...) for body in bodies))
+
+        :raises AwsConfigurationError: as :meth:`get_client_type`.
+        """
+        lent = self._lent.setdefault(asyncio.get_running_loop(), _LentClient())
+        client = await lent.take(self)
+        try:
+            yield client
+        finally:
+            await lent.give_back()
+
+    async def _aopen(self) -> tuple[Any, Any]:
+        """Make an async client: its context manager, and the client."""
+        await self.aload_connection()
+        context = await asyncio.to_thread(self._prepare_async_client)
+        try:
+            client = await context.__aenter__()
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+            failure = self._unusable(error)
+        else:
+            self._adopt(client)
+            return context, client
+        raise failure
+
+    def _prepare_async_client(self) -> Any:
+        """Do what blocks, in a thread: ask STS, read the service's model from disk."""
+        context = self.get_client_type(region_name=self.region_name, deferrable=True)
+        loader = _shared_loader()
+        for type_name in ("service-2", "endpoint-rule-set-1"):
+            loader.load_service_model(self.service_name, type_name)
+        for name in ("partitions", "endpoints", "sdk-default-configuration", "_retry"):
+            loader.load_data(name)
+        return context
+
+
+class _LentClient:
+    """One async client and how many hold it; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.holders = 0
+        self.context: Any = None
+        self.client: Any = None
+        self.opening = asyncio.Lock()
+
+    async def take(self, hook: AwsClientMixin) -> Any:
+        async with self.opening:
+            if self.context is None:
+                self.context, self.client = await hook._aopen()
+            self.holders += 1
+            return self.client
+
+    async def give_back(self) -> None:
+        self.holders -= 1
+        if self.holders:
+            return
+        context, self.context, self.client = self.context, None, None
+        # Shielded, for a caller that is cancelled just now must not leave sockets open.
+        await asyncio.shield(asyncio.ensure_future(context.__aexit__(None, None, None)))
+
+
+class S3Hook(AwsClientMixin, AwsBaseHook):
+    """S3 with another hook's connection, region and settings; its calls are free, so botocore retries."""
+
+    client_type = "s3"
+
+    @classmethod
+    def beside(cls, hook: AwsClientMixin) -> S3Hook:
+        """Make one from a hook, without reading the connection a second time if that was done."""
+        s3_hook = cls(
+            hook.aws_conn_id, region_name=hook._region_name, verify=hook._verify, config=hook._operator_config
+        )
+        if "conn_config" in hook.__dict__:
+            s3_hook.__dict__["conn_config"] = hook.conn_config
+        return s3_hook
+
+
+@cache
+def _shared_loader() -> Loader:
+    """One cache of service models for every async session: each would hold its own megabytes otherwise."""
+    return create_loader()
+
+
+def _renew_in_thread(credentials: Any) -> None:
+    """Make amazon's synchronous renewal of assumed roles leave the event loop alone."""
+    renew = getattr(credentials, "_refresh_using", None)
+    if renew is not None and not inspect.iscoroutinefunction(renew):
+        credentials._refresh_using = partial(asyncio.to_thread, renew)
