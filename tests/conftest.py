@@ -1,4 +1,4 @@
-"""What every test gets: a local AWS on loopback, no real AWS in reach, an Airflow home that is thrown away."""
+"""What every test gets: a local AWS on loopback, no real AWS in reach, an Airflow home for one run."""
 
 from __future__ import annotations
 

@@ -6,13 +6,15 @@ import base64
 import json
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
-from airflow_provider_aiml.local_aws.errors import ApiError
 from airflow_provider_aiml.local_aws.messages import Answer, Request
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.local_aws.errors import ApiError
 
 __all__ = ["error_answer", "foreign_error_answer", "result_answer", "to_json"]
 
@@ -55,7 +57,7 @@ def _event_stream_member(shape: StructureShape) -> str:
 
 
 def to_json(shape: Shape, value: Any) -> Any:
-    """Give the JSON form of a value: blobs as base64, timestamps as ISO 8601 (rest-json's form of Bedrock)."""
+    """Give the JSON form of a value: blobs as base64, timestamps as ISO 8601."""
     if getattr(shape, "is_document_type", False):
         return value
     if isinstance(shape, StructureShape):
@@ -85,8 +87,8 @@ def _instant(value: datetime | float | str) -> str:
 def error_answer(error: ApiError, service: str) -> Answer:
     """Give a rest-json error: its code in ``x-amzn-ErrorType``, its members in the body.
 
-    SageMaker spells the message ``Message``, save for the errors of its gateway, of which throttling is the one
-    with a null message.
+    SageMaker spells the message ``Message``, save for the errors of its gateway, of which throttling is the
+    one with a null message.
     """
     at_gateway = error.message is None or service != "sagemaker-runtime"
     body = {"message" if at_gateway else "Message": error.message, **error.fields}
@@ -104,8 +106,11 @@ def foreign_error_answer(error: ApiError, request: Request) -> Answer:
     what = f"<Code>{escape(error.code)}</Code><Message>{escape(message)}</Message>"
     if request.signing_name in {"s3", None}:
         # S3's answer to HEAD has no body, so that clients see the status as the code.
-        text = "" if request.method == "HEAD" else f"<Error>{what}<RequestId>{uuid.uuid4()}</RequestId></Error>"
+        text = (
+            "" if request.method == "HEAD" else f"<Error>{what}<RequestId>{uuid.uuid4()}</RequestId></Error>"
+        )
         headers = [("x-amz-request-id", uuid.uuid4().hex[:16].upper()), ("Content-Type", "application/xml")]
         return Answer(error.status, headers, text.encode())
-    text = f"<ErrorResponse><Error><Type>Sender</Type>{what}</Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+    request_id = f"<RequestId>{uuid.uuid4()}</RequestId>"
+    text = f"<ErrorResponse><Error><Type>Sender</Type>{what}</Error>{request_id}</ErrorResponse>"
     return Answer(error.status, [_request_id(), ("Content-Type", "text/xml")], text.encode())

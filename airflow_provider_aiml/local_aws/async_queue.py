@@ -11,16 +11,19 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_aiml.local_aws.endpoints import AsyncConfig, Endpoint
 from airflow_provider_aiml.local_aws.faults import Fault, Faults, Target
 from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers
 from airflow_provider_aiml.local_aws.wsgi_bridge import Moto, MotoRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_aiml.local_aws.endpoints import AsyncConfig, Endpoint
 
 __all__ = ["AsyncQueue", "QueuedInference", "split_location"]
 
@@ -108,7 +111,9 @@ class AsyncQueue:
         self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    def submit(self, endpoint: Endpoint, members: dict[str, Any], forced: Fault | None = None) -> dict[str, Any]:
+    def submit(
+        self, endpoint: Endpoint, members: dict[str, Any], forced: Fault | None = None
+    ) -> dict[str, Any]:
         """Queue an inference; give InvokeEndpointAsync's result."""
         config = endpoint.asynchronous
         assert config is not None
@@ -151,7 +156,9 @@ class AsyncQueue:
         except InferenceFailedError as failure:
             await self._fail(inference, failure)
         except MotoRefusedError:
-            _log.warning("The outcome of inference %s is lost", inference.members["InferenceId"], exc_info=True)
+            _log.warning(
+                "The outcome of inference %s is lost", inference.members["InferenceId"], exc_info=True
+            )
 
     async def _infer(self, inference: QueuedInference) -> ContainerAnswer:
         members = inference.members
@@ -160,7 +167,9 @@ class AsyncQueue:
         await asyncio.sleep(delay.seconds if delay else inference.config.delay)
         lives_for = members.get("RequestTTLSeconds", _DEFAULT_TTL_SECONDS)
         if self._clock() - inference.waited_from >= lives_for:
-            raise InferenceFailedError("ClientError: Request expired: its RequestTTLSeconds passed in the queue.")
+            raise InferenceFailedError(
+                "ClientError: Request expired: its RequestTTLSeconds passed in the queue."
+            )
         forced = inference.forced or self._faults.take(target, "model_error")
         if forced is not None:
             body = (forced.message or "the model failed on demand").encode()
@@ -199,7 +208,9 @@ class AsyncQueue:
             response = {"contentType": failure.content_type, "outputLocation": inference.failure}
             await self._notify(inference, "Failed", response, failure.body, failure.reason)
         except MotoRefusedError:
-            _log.warning("The failure of inference %s is lost", inference.members["InferenceId"], exc_info=True)
+            _log.warning(
+                "The failure of inference %s is lost", inference.members["InferenceId"], exc_info=True
+            )
 
     async def _notify(
         self,
@@ -216,7 +227,10 @@ class AsyncQueue:
             return
         kind = "SUCCESS_NOTIFICATION_TOPIC" if good else "ERROR_NOTIFICATION_TOPIC"
         if kind in config.include_response_in and len(body) < _LARGEST_NOTICE_BYTES:
-            response = {**response, "responseBody": {"content": base64.b64encode(body).decode(), "encoding": "BASE64"}}
+            response = {
+                **response,
+                "responseBody": {"content": base64.b64encode(body).decode(), "encoding": "BASE64"},
+            }
         notice = _notice(inference, status, response, reason)
         await self._moto.publish(topic, f"SageMaker async inference {status}", json.dumps(notice))
 

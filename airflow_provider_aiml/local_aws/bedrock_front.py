@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.local_aws.errors import ApiError
-from airflow_provider_aiml.local_aws.faults import Faults, Target
-from airflow_provider_aiml.local_aws.messages import Request
 from airflow_provider_aiml.local_aws.witness import Invocation, Witness
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.local_aws.faults import Faults, Target
+    from airflow_provider_aiml.local_aws.messages import Request
 
 __all__ = ["BedrockFront"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.local_aws.async_queue import AsyncQueue
 from airflow_provider_aiml.local_aws.bedrock_front import BedrockFront
@@ -18,6 +17,9 @@ from airflow_provider_aiml.local_aws.processes import ContainerLostError, ModelP
 from airflow_provider_aiml.local_aws.sagemaker_runtime import SageMakerRuntime
 from airflow_provider_aiml.local_aws.witness import Witness
 from airflow_provider_aiml.local_aws.wsgi_bridge import Moto, MotoRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["DEMO_ENDPOINTS", "Cloud"]
 

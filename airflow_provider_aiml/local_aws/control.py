@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_aiml.local_aws.faults import FaultKind
 from airflow_provider_aiml.local_aws.witness import Invocation
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.local_aws.faults import FaultKind
 
 __all__ = ["ControlError", "LocalAwsControl"]
 
@@ -49,8 +51,8 @@ class LocalAwsControl:
         """Add or replace an endpoint. Its container starts when it is first invoked.
 
         :param name: its name.
-        :param model: ``module:callable`` (see :mod:`airflow_provider_aiml.local_aws.model_server`), or one of ours:
-            ``echo``, ``failing``, ``tabular``, ``text_stream``.
+        :param model: ``module:callable`` (see :mod:`airflow_provider_aiml.local_aws.model_server`), or one of
+            ours: ``echo``, ``failing``, ``tabular``, ``text_stream``.
         :param asynchronous: whether it takes InvokeEndpointAsync; so does any ``s3_output_path``.
         :param s3_output_path: default ``s3://{name}/output``; the bucket is created.
         :param s3_failure_path: default: none, failures leave no object.
@@ -86,7 +88,7 @@ class LocalAwsControl:
         key_prefix: str = "",
         fields: dict[str, Any] | None = None,
     ) -> str:
-        """Let something go wrong; see :class:`airflow_provider_aiml.local_aws.faults.Fault` for each argument.
+        """Let something go wrong; see :class:`~airflow_provider_aiml.local_aws.faults.Fault`.
 
         :returns: the fault's id, for :meth:`remove_fault`.
         """
@@ -103,7 +105,10 @@ class LocalAwsControl:
 
     def invocations(self, endpoint: str) -> list[Invocation]:
         """Give what the model behind an endpoint, or under a Bedrock model id, really received, in order."""
-        return [Invocation.from_dict(facts) for facts in self._tell("invocations", endpoint=endpoint)["invocations"]]
+        return [
+            Invocation.from_dict(facts)
+            for facts in self._tell("invocations", endpoint=endpoint)["invocations"]
+        ]
 
     def request_counts(self) -> dict[str, int]:
         """Give how many requests came in, by ``service:Operation``: ``{"s3:HEAD": 3, "s3:LIST": 1}``."""

@@ -1,4 +1,4 @@
-"""SageMaker endpoints of the local AWS: what each one serves, kept here and registered in moto's control plane.
+"""SageMaker endpoints of the local AWS: what each serves, here and in moto's control plane.
 
 An endpoint that a client creates through the control plane works too, if its model's container says in its
 environment what to run: ``{"LOCAL_AWS_MODEL": "module:callable"}``.
@@ -40,8 +40,8 @@ class AsyncConfig:
     :param s3_failure_path: of the failures; None: they leave no object.
     :param success_topic: ARN of the SNS topic told of successes.
     :param error_topic: ARN of the SNS topic told of failures.
-    :param include_response_in: ``SUCCESS_NOTIFICATION_TOPIC``, ``ERROR_NOTIFICATION_TOPIC``: these notices carry
-        the model's response.
+    :param include_response_in: ``SUCCESS_NOTIFICATION_TOPIC``, ``ERROR_NOTIFICATION_TOPIC``: these notices
+        carry the model's response.
     :param max_concurrent: how many inferences run at once.
     :param delay: seconds that each inference waits before it runs.
     """
@@ -152,7 +152,7 @@ class Endpoints:
         self._known.clear()
 
     def control_plane_changed(self, operation: str, region: str, members: dict[str, Any]) -> None:
-        """Take note of a client's call of the control plane: what it names is looked up anew when next invoked."""
+        """Take note of a client's call: the endpoint that it names is looked up anew."""
         if operation in _WATCHED:
             self._known.pop((region, str(members.get("EndpointName"))), None)
 
@@ -177,10 +177,15 @@ class Endpoints:
         except MotoRefusedError as error:
             raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from error
         containers = [model.get("PrimaryContainer") or {}, *(model.get("Containers") or [])]
-        runs = next((found for one in containers if (found := (one.get("Environment") or {}).get(MODEL_VARIABLE))), None)
+        runs = next(
+            (found for one in containers if (found := (one.get("Environment") or {}).get(MODEL_VARIABLE))),
+            None,
+        )
         if runs is None:
             reason = f"its container has no {MODEL_VARIABLE} in its environment, so there is nothing to run"
-            raise ApiError("ValidationError", f"Endpoint {name} cannot be invoked at the local AWS: {reason}.")
+            raise ApiError(
+                "ValidationError", f"Endpoint {name} cannot be invoked at the local AWS: {reason}."
+            )
         asynchronous = config.get("AsyncInferenceConfig")
         return Endpoint(
             name,

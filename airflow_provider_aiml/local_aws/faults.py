@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Fault", "FaultKind", "Faults", "Target"]
 
@@ -47,8 +49,8 @@ class Target:
     """What a request is about, as faults and counters see it.
 
     :param operation: ``service:Operation``, the service being the signing name: ``sagemaker:InvokeEndpoint``,
-        ``bedrock:Converse``, ``s3:HEAD``, ``s3:LIST``, ``sts:AssumeRole``. ``sagemaker:AsyncInference`` is the
-        running of a queued inference.
+        ``bedrock:Converse``, ``s3:HEAD``, ``s3:LIST``, ``sts:AssumeRole``. ``sagemaker:AsyncInference`` is
+        the running of a queued inference.
     :param resource: the endpoint's name, the Bedrock model id, or the bucket.
     :param key: the S3 key, or the prefix of a LIST.
     """
@@ -62,11 +64,13 @@ class Target:
 class Fault:
     """One kind of thing that goes wrong.
 
-    :param operation: which requests, by :attr:`Target.operation` with or without its service; ``*`` and ``?`` match.
-    :param kind: ``error``: AWS answers ``code``; ``delay``: wait ``seconds``, then go on; ``model_error``: the
-        container is not asked, its answer is taken to be ``status`` and ``message``; ``drop``: reset the connection
-        before anything ran; ``lose_answer``: do it, then reset the connection instead of answering; ``truncate``:
-        answer only the first ``keep_bytes`` of the body, or of a stream the first ``keep_bytes`` pieces.
+    :param operation: which requests, by :attr:`Target.operation` with or without its service; ``*`` and ``?``
+        match.
+    :param kind: ``error``: AWS answers ``code``; ``delay``: wait ``seconds``, then go on; ``model_error``:
+        the container is not asked, its answer is taken to be ``status`` and ``message``; ``drop``: reset the
+        connection before anything ran; ``lose_answer``: do it, then reset the connection instead of
+        answering; ``truncate``: answer only the first ``keep_bytes`` of the body, or of a stream the first
+        ``keep_bytes`` pieces.
     :param code: AWS's error code, default ``InternalFailure``.
     :param status: the HTTP status; default: what AWS answers under that code, else 400. Of the container for
         ``model_error``, default 500.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from airflow_provider_aiml.local_aws.answers import error_answer, foreign_error_answer, result_answer
@@ -13,7 +13,7 @@ from airflow_provider_aiml.local_aws.errors import ApiError
 from airflow_provider_aiml.local_aws.faults import Fault, Faults, Target
 from airflow_provider_aiml.local_aws.messages import (
     Answer,
-    ConnectionDropped,
+    ConnectionDroppedError,
     Request,
     read_request,
     reset_connection,
@@ -21,7 +21,9 @@ from airflow_provider_aiml.local_aws.messages import (
 )
 from airflow_provider_aiml.local_aws.operations import Operation, find_operation, read_request_members
 from airflow_provider_aiml.local_aws.validation import check_members
-from airflow_provider_aiml.local_aws.witness import Witness
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.local_aws.witness import Witness
 
 __all__ = ["Front", "own_target", "target_of"]
 
@@ -39,7 +41,12 @@ class Front:
     """
 
     def __init__(
-        self, services: dict[str, OwnHandler], elsewhere: Handler, control: Handler, faults: Faults, witness: Witness
+        self,
+        services: dict[str, OwnHandler],
+        elsewhere: Handler,
+        control: Handler,
+        faults: Faults,
+        witness: Witness,
     ) -> None:
         self._services = services
         self._elsewhere = elsewhere
@@ -52,7 +59,7 @@ class Front:
         try:
             request = await read_request(scope, receive)
             answer = await self.answer(request)
-        except ConnectionDropped:
+        except ConnectionDroppedError:
             reset_connection(scope)
             await receive()
             return
@@ -63,7 +70,7 @@ class Front:
     async def answer(self, request: Request) -> Answer:
         """Answer a request, or fail at it as the faults have it.
 
-        :raises ConnectionDropped: if a fault wants no answer at all.
+        :raises ConnectionDroppedError: if a fault wants no answer at all.
         """
         if request.raw_path.startswith("/_local_aws/"):
             return await self._control(request)
@@ -77,7 +84,9 @@ class Front:
             else:
                 answer = result_answer(operation.model, await self._run(operation, target, request))
         except ApiError as error:
-            answer = error_answer(error, operation.service) if operation else foreign_error_answer(error, request)
+            answer = (
+                error_answer(error, operation.service) if operation else foreign_error_answer(error, request)
+            )
         return self._fail_after(target, answer)
 
     async def _run(self, operation: Operation, target: Target, request: Request) -> dict[str, Any]:
@@ -92,7 +101,7 @@ class Front:
         if fault := self._faults.take(target, "delay"):
             await asyncio.sleep(fault.seconds)
         if self._faults.take(target, "drop"):
-            raise ConnectionDropped
+            raise ConnectionDroppedError
         if fault := self._faults.take(target, "error"):
             throttled = fault.code == "ThrottlingException" and target.operation.startswith("sagemaker:")
             message = fault.message if fault.message or throttled else f"{fault.code} on demand"
@@ -100,7 +109,7 @@ class Front:
 
     def _fail_after(self, target: Target, answer: Answer) -> Answer:
         if self._faults.take(target, "lose_answer"):
-            raise ConnectionDropped
+            raise ConnectionDroppedError
         if fault := self._faults.take(target, "truncate"):
             answer.sent_bytes = _kept(fault, answer)
         return answer

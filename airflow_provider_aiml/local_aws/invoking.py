@@ -1,18 +1,20 @@
-"""How an endpoint's container is asked, by whichever operation: the one place where a model is really invoked."""
+"""How an endpoint's container is asked: the one place where a model is really invoked."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from airflow_provider_aiml.local_aws.endpoints import ACCOUNT, Endpoint, resolve_model
 from airflow_provider_aiml.local_aws.errors import ApiError
-from airflow_provider_aiml.local_aws.faults import Faults, Target
 from airflow_provider_aiml.local_aws.processes import ContainerLostError, ModelProcesses
 from airflow_provider_aiml.local_aws.witness import Invocation, Witness
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.local_aws.faults import Faults, Target
 
 __all__ = ["ContainerAnswer", "Containers", "container_headers", "model_error"]
 
@@ -25,8 +27,8 @@ _CONTAINER_HEADERS = {
     "Accept": "Accept",
 }
 _TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
-    "each container in Amazon CloudWatch, resolve the issue, and try again."
+    "Your invocation timed out while waiting for a response from container primary. Review the latency "
+    "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 
 

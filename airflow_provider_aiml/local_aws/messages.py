@@ -1,19 +1,21 @@
-"""HTTP as the local AWS sees it: one request read whole, one answer to send, and ways to send it badly on purpose."""
+"""HTTP as the local AWS sees it: a request read whole, an answer, and ways to send it badly."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "Answer",
-    "ConnectionDropped",
+    "ConnectionDroppedError",
     "Request",
     "connection_protocol",
     "read_request",
@@ -26,7 +28,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class ConnectionDropped(Exception):  # noqa: N818 - an outcome, not a fault of ours
+class ConnectionDroppedError(Exception):
     """The connection is to be reset without an answer."""
 
 
@@ -38,7 +40,8 @@ class Request:
     :param raw_path: the path as it arrived, still percent-encoded, without the query.
     :param query: the query string as it arrived.
     :param headers: by lower-case name; the last one wins.
-    :param header_list: every header in its order, with the name as it arrived (lower case where the server did that).
+    :param header_list: every header in its order, with the name as it arrived (lower case where the server
+        did that).
     :param body: the whole body.
     """
 
@@ -56,7 +59,7 @@ class Request:
 
     @cached_property
     def credential_scope(self) -> tuple[str, str] | None:
-        """Give (region, signing name) of a SigV4 request, from its header or presigned query; None if unsigned."""
+        """Give (region, signing name) of a signed request, from its header or query; None if unsigned."""
         authorization = self.headers.get("authorization", "")
         credential = self.query_params.get("X-Amz-Credential", "")
         if authorization.startswith("AWS4-"):
@@ -77,7 +80,9 @@ class Request:
     @property
     def is_authenticated(self) -> bool:
         """Tell whether any credential came along: a signature, or a bearer token (Bedrock's API keys)."""
-        return self.credential_scope is not None or self.headers.get("authorization", "").startswith("Bearer ")
+        return self.credential_scope is not None or self.headers.get("authorization", "").startswith(
+            "Bearer "
+        )
 
 
 @dataclass(slots=True)
@@ -100,13 +105,13 @@ class Answer:
 async def read_request(scope: Scope, receive: Receive) -> Request:
     """Read one HTTP request from the ASGI server.
 
-    :raises ConnectionDropped: if the client left before its body was complete.
+    :raises ConnectionDroppedError: if the client left before its body was complete.
     """
     pieces = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ConnectionDropped
+            raise ConnectionDroppedError
         pieces.append(message.get("body", b""))
         if not message.get("more_body"):
             break

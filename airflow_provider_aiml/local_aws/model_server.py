@@ -1,8 +1,10 @@
 """The container side of the local AWS: one process that serves one model by SageMaker's container contract.
 
-``python -m airflow_provider_aiml.local_aws.model_server module:callable`` answers ``GET /ping`` once the model is
-loaded, and ``POST /invocations`` with what the callable gives. The callable takes a :class:`ModelRequest` and gives a
-:class:`ModelAnswer`; it may be a coroutine function. If its module has a function ``load``, it is called first.
+``python -m airflow_provider_aiml.local_aws.model_server module:callable`` answers ``GET /ping`` once the
+model is loaded, and ``POST /invocations`` with what the callable gives. The callable takes a
+:class:`~airflow_provider_aiml.local_aws.model_contract.ModelRequest` and gives a ``ModelAnswer``; it may be a
+coroutine function. If its module has a function ``load``, it is called first.
+
 The process ends when its standard input does, so that no model outlives a local AWS that was killed.
 
 See https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
@@ -18,42 +20,13 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from airflow_provider_aiml.local_aws.model_contract import ModelAnswer, ModelRequest
 from airflow_provider_aiml.local_aws.sockets import listen
 
-__all__ = ["ModelAnswer", "ModelRequest", "load_model", "main", "model_application"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
-    """What a model is asked.
-
-    :param body: the payload.
-    :param headers: by lower-case name; SageMaker's own begin with ``x-amzn-sagemaker-``.
-    """
-
-    body: bytes
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelAnswer:
-    """What a model says.
-
-    :param body: the answer; an iterator is sent piece by piece.
-    :param content_type: its media type.
-    :param status: the container's HTTP status; anything but 2xx becomes a ModelError.
-    :param headers: further headers, for example ``X-Amzn-SageMaker-Custom-Attributes``.
-    """
-
-    body: bytes | AsyncIterator[bytes]
-    content_type: str = "application/json"
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
+__all__ = ["load_model", "main", "model_application"]
 
 Model = Callable[[ModelRequest], "ModelAnswer | Awaitable[ModelAnswer]"]
 
@@ -93,7 +66,9 @@ def model_application(model: Model) -> Callable[..., Awaitable[None]]:
         if (scope["method"], scope["path"]) == ("GET", "/ping"):
             answer = ModelAnswer(b"", "text/plain")
         elif (scope["method"], scope["path"]) == ("POST", "/invocations"):
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+            }
             try:
                 answer = await _ask(model, ModelRequest(body, headers))
             except Exception as error:  # a model's crash is the container's 500, as in any model server
@@ -137,16 +112,15 @@ def _end_with_parent() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve a model until standard input ends."""
-    parser = argparse.ArgumentParser(prog="model_server", description="Serve a model by SageMaker's container contract.")
+    parser = argparse.ArgumentParser(
+        prog="model_server", description="Serve a model by SageMaker's container contract."
+    )
     parser.add_argument("model", help="module:callable")
     parser.add_argument("--fd", type=int, help="a listening socket that was inherited")
     parser.add_argument("--port", type=int, default=8080, help="the port of 127.0.0.1, if there is no --fd")
     options = parser.parse_args(arguments)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if options.fd is None:
-        listener = listen("127.0.0.1", options.port)
-    else:
-        listener = socket.socket(fileno=options.fd)
+    listener = listen("127.0.0.1", options.port) if options.fd is None else socket.socket(fileno=options.fd)
     model = load_model(options.model)
 
     import uvicorn

@@ -1,7 +1,7 @@
 """The operations that the local AWS answers itself, found and read by botocore's service models.
 
-A request's verb and path give the operation; its model gives where each member travels (path, query, header, body)
-and of what type it is. Values that cannot be of their type are AWS's ``SerializationException``.
+A request's verb and path give the operation; its model gives where each member travels (path, query,
+header, body) and of what type it is. A value that cannot be of its type is a ``SerializationException``.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from airflow_provider_aiml.local_aws.errors import ApiError
-from airflow_provider_aiml.local_aws.messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_aiml.local_aws.messages import Request
 
 __all__ = ["Operation", "find_operation", "read_request_members", "service_model"]
 
@@ -134,7 +137,9 @@ def _from_text(member: Shape, text: str) -> Any:
     try:
         return readers.get(member.type_name, str)(text)
     except ValueError as error:
-        raise ApiError("SerializationException", f"{text} can not be converted to {member.type_name}") from error
+        raise ApiError(
+            "SerializationException", f"{text} can not be converted to {member.type_name}"
+        ) from error
 
 
 def _timestamp(value: Any) -> datetime:
@@ -153,7 +158,9 @@ def _from_the_body(shape: StructureShape, request: Request) -> dict[str, Any]:
             return {}
         member = shape.members[payload]
         return {payload: request.body if member.type_name == "blob" else _from_json(member, _json(request))}
-    in_body = {name: member for name, member in shape.members.items() if "location" not in member.serialization}
+    in_body = {
+        name: member for name, member in shape.members.items() if "location" not in member.serialization
+    }
     if not in_body:
         return {}
     document = _json(request)
@@ -198,7 +205,9 @@ def _from_json(shape: Shape, value: Any) -> Any:
         return value
     expected = _JSON_TYPES[shape.type_name]
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        raise ApiError("SerializationException", f"{_json_type(value)} can not be converted to {shape.type_name}")
+        raise ApiError(
+            "SerializationException", f"{_json_type(value)} can not be converted to {shape.type_name}"
+        )
     if isinstance(shape, StructureShape):
         return _members_from_json(shape.members, value)
     if isinstance(shape, ListShape):

@@ -1,7 +1,7 @@
-"""Model containers: one process per model, started on first use, shared by the endpoints that serve that model.
+"""Model containers: one process per model, started on first use, shared by its endpoints.
 
-The listening socket is made here and inherited, so the port is known at once and a request that comes while the
-model still loads simply waits in the socket's backlog.
+The listening socket is made here and inherited, so the port is known at once and a request that comes while
+the model still loads simply waits in the socket's backlog.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from airflow_provider_aiml.local_aws.sockets import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["ContainerLostError", "ModelProcess", "ModelProcesses"]
 
@@ -90,7 +92,13 @@ class ModelProcesses:
 
     async def _start(self, model: str) -> ModelProcess:
         listener = listen("127.0.0.1", 0)
-        arguments = ["-m", "airflow_provider_aiml.local_aws.model_server", model, "--fd", str(listener.fileno())]
+        arguments = [
+            "-m",
+            "airflow_provider_aiml.local_aws.model_server",
+            model,
+            "--fd",
+            str(listener.fileno()),
+        ]
         with listener:
             process = await asyncio.to_thread(
                 subprocess.Popen,
@@ -125,7 +133,7 @@ class ModelProcesses:
         return self._session
 
     async def post(self, process: ModelProcess, body: bytes, headers: Mapping[str, str]) -> Any:
-        """Send an invocation; give the response as soon as its headers are there. Its body is still to be read.
+        """Send an invocation; give the response once its headers are there, its body still unread.
 
         :raises ContainerLostError: if the container cannot be reached, or ends before it answers.
         """

@@ -6,7 +6,6 @@ See https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Ama
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,19 +16,27 @@ from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers
 from airflow_provider_aiml.local_aws.processes import ContainerLostError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from airflow_provider_aiml.local_aws.async_queue import AsyncQueue
     from airflow_provider_aiml.local_aws.faults import Faults, Target
 
 __all__ = ["SageMakerRuntime"]
 
-_SYNC_ONLY = "Endpoint {name} of account {account} is an asynchronous endpoint: it does not support {operation}."
-_ASYNC_ONLY = "Endpoint {name} of account {account} is not an asynchronous endpoint: it does not support {operation}."
+_SYNC_ONLY = (
+    "Endpoint {name} of account {account} is an asynchronous endpoint: it does not support {operation}."
+)
+_ASYNC_ONLY = (
+    "Endpoint {name} of account {account} is not an asynchronous endpoint: it does not support {operation}."
+)
 
 
 class SageMakerRuntime:
     """InvokeEndpoint, InvokeEndpointWithResponseStream and InvokeEndpointAsync."""
 
-    def __init__(self, endpoints: Endpoints, containers: Containers, queue: AsyncQueue, faults: Faults) -> None:
+    def __init__(
+        self, endpoints: Endpoints, containers: Containers, queue: AsyncQueue, faults: Faults
+    ) -> None:
         self._endpoints = endpoints
         self._containers = containers
         self._queue = queue
@@ -89,7 +96,8 @@ def _check_variant(endpoint: Endpoint, members: dict[str, Any]) -> None:
     variant = members.get("TargetVariant", endpoint.variant)
     if variant != endpoint.variant:
         raise ApiError(
-            "ValidationError", f"Variant {variant} not found for endpoint {endpoint.name} of account {ACCOUNT}."
+            "ValidationError",
+            f"Variant {variant} not found for endpoint {endpoint.name} of account {ACCOUNT}.",
         )
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 import uvicorn
@@ -16,6 +14,10 @@ from airflow_provider_aiml.local_aws.cloud import Cloud
 from airflow_provider_aiml.local_aws.control import LocalAwsControl
 from airflow_provider_aiml.local_aws.messages import connection_protocol
 from airflow_provider_aiml.local_aws.sockets import listen
+
+if TYPE_CHECKING:
+    import socket
+    from types import TracebackType
 
 __all__ = ["LocalAws"]
 
@@ -29,13 +31,17 @@ class LocalAws(LocalAwsControl):
 
     :param port: 0 takes any free one.
     :param host: the address to listen on.
-    :param demo: whether to start the demo's endpoints (DESIGN: ``demo-tabular``, ``demo-tabular-async``,
+    :param public_url: how clients reach it, for :attr:`connection_uri`; default: by host and port.
+    :param demo: whether to start the demo's endpoints (``demo-tabular``, ``demo-tabular-async``,
         ``demo-text-stream``); without them no container starts until an endpoint is invoked.
     """
 
-    def __init__(self, port: int = 0, host: str = "127.0.0.1", *, demo: bool = True) -> None:
+    def __init__(
+        self, port: int = 0, host: str = "127.0.0.1", *, demo: bool = True, public_url: str | None = None
+    ) -> None:
         self._wanted = (host, port)
         self._demo = demo
+        self._public_url = public_url
         self._thread: threading.Thread | None = None
         self._server: uvicorn.Server | None = None
         self._failure: BaseException | None = None
@@ -44,9 +50,11 @@ class LocalAws(LocalAwsControl):
     def __enter__(self) -> Self:
         listener = listen(*self._wanted)
         host, port = listener.getsockname()[:2]
-        self.endpoint_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        self.endpoint_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
         ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(listener, ready), name="local-aws", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, args=(listener, ready), name="local-aws", daemon=True
+        )
         self._thread.start()
         ready.wait(_START_SECONDS)
         if self._failure is not None:
@@ -67,11 +75,12 @@ class LocalAws(LocalAwsControl):
     @property
     def connection_uri(self) -> str:
         """Give the value for AIRFLOW_CONN_AWS_DEFAULT; a role assumed through it is assumed here, too."""
+        url = self._public_url or self.endpoint_url
         extra = {
             "region_name": "us-east-1",
-            "endpoint_url": self.endpoint_url,
+            "endpoint_url": url,
             # For assuming a role the amazon provider looks at no other endpoint than this one.
-            "service_config": {"sts": {"endpoint_url": self.endpoint_url}},
+            "service_config": {"sts": {"endpoint_url": url}},
         }
         return f"aws://local-aws-key:local-aws-secret@/?__extra__={quote(json.dumps(extra), safe='')}"
 
@@ -82,7 +91,7 @@ class LocalAws(LocalAwsControl):
     def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         try:
             asyncio.run(self._main(listener, ready))
-        except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits
+        except BaseException as failure:
             self._failure = failure
         finally:
             listener.close()

@@ -11,7 +11,8 @@ def listen(host: str, port: int) -> socket.socket:
     """Listen on ``host`` and ``port``; port 0 takes any free one.
 
     Made by hand, because asyncio turns Nagle's algorithm off only for sockets whose protocol is named, and
-    ``socket.create_server`` names none: every small answer would then wait 40 ms for a delayed acknowledgement.
+    ``socket.create_server`` names none: every small answer would then wait 40 ms for a delayed
+    acknowledgement.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -6,13 +6,15 @@ Written apart from the provider's own request check on purpose, so that neither 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from airflow_provider_aiml.local_aws.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["check_members", "violations"]
 
@@ -27,7 +29,7 @@ _JAVA_CLASSES = {
 
 @cache
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Turn a Java pattern into Python's; a class such as ``\\p{ASCII}`` may stand inside or outside of brackets."""
+    """Turn a Java pattern into Python's; its classes may stand inside or outside of brackets."""
     for java, inner in _JAVA_CLASSES.items():
         pattern = re.sub(rf"(?<!\[){re.escape(java)}", lambda _, inner=inner: f"[{inner}]", pattern)
         pattern = pattern.replace(java, inner)

@@ -1,8 +1,8 @@
-"""Moto behind our front: WSGI calls from an event loop, each in a worker thread, and calls of our own into it.
+"""Moto behind our front: WSGI calls from an event loop, in worker threads, and calls of our own.
 
-Our own calls go in by HTTP messages as well, signed with a made-up scope, so that nothing here leans on moto's
-internals. Moto is imported on first use, as it takes a while. Its state belongs to the process: two local AWSs in
-one process share it.
+Our own calls go in by HTTP messages as well, signed with a made-up scope, so that nothing here leans on
+moto's internals. Moto is imported on first use, as it takes a while. Its state belongs to the process: two
+local AWSs in one process share it.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _signed(
 
 
 def _environ(request: Request) -> dict[str, Any]:
-    """Build the WSGI environment, with what moto reads beyond the standard (RAW_URI, original header names)."""
+    """Build the WSGI environment, with what moto reads beyond the standard."""
     host = request.headers.get("host", "127.0.0.1")
     name, _, port = host.partition(":")
     raw_uri = request.raw_path + (f"?{request.query}" if request.query else "")

@@ -1,8 +1,8 @@
 """A test model that answers with what it was sent, as slowly or as badly as it is told.
 
-It is steered by the custom attributes, a comma-separated list such as ``delay=0.5,status=500``: ``delay`` seconds
-before the answer, ``status`` of the answer, ``headers`` to answer with the headers received, as JSON, ``exit`` to
-kill the process in the middle of the request.
+It is steered by the custom attributes, a comma-separated list such as ``delay=0.5,status=500``: ``delay``
+seconds before the answer, ``status`` of the answer, ``headers`` to answer with the headers received, as JSON,
+``exit`` to kill the process in the middle of the request.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 
-from airflow_provider_aiml.local_aws.model_server import ModelAnswer, ModelRequest
+from airflow_provider_aiml.local_aws.model_contract import ModelAnswer, ModelRequest
 
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 _SESSION_ID = "x-amzn-sagemaker-session-id"
@@ -20,7 +20,9 @@ _SESSION_ID = "x-amzn-sagemaker-session-id"
 async def model(request: ModelRequest) -> ModelAnswer:
     """Answer with the body that came, under its own content type."""
     attributes = request.headers.get(CUSTOM_ATTRIBUTES, "")
-    wishes = {name.strip(): value for name, _, value in (part.partition("=") for part in attributes.split(","))}
+    wishes = {
+        name.strip(): value for name, _, value in (part.partition("=") for part in attributes.split(","))
+    }
     await asyncio.sleep(float(wishes.get("delay", 0)))
     if "exit" in wishes:
         os._exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_aiml.local_aws.model_server import ModelAnswer, ModelRequest
+from airflow_provider_aiml.local_aws.model_contract import ModelAnswer, ModelRequest
 
 
 def model(request: ModelRequest) -> ModelAnswer:
