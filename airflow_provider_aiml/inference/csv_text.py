@@ -44,7 +44,7 @@ def from_csv(text: str) -> list[list[str]]:
 
     :raises MalformedError: a quote that is not closed, or text behind a closing quote.
     """
-    # csv's limit of 128 KiB a field, one for the whole process, is for readers that stream; this text is whole.
+    # csv's limit of 128 KiB a field, one for the whole process, is for readers that stream; this is whole.
     if len(text) > csv.field_size_limit():
         csv.field_size_limit(len(text))
     try:

@@ -71,7 +71,7 @@ def translate(java: str) -> str:
         elif kind == "group":
             text = "(?P<"
         else:
-            text = _property(token["name"] or token["letter"], token["negate"] == "P", in_class)
+            text = _property(token["name"] or token["letter"] or "", token["negate"] == "P", in_class)
         parts.append(text)
     return "".join(parts)
 

@@ -11,10 +11,11 @@ content type                     to send                                   answe
 anything else                    text, unless it is an image, sound, film  base64
 ================================ ========================================= ================
 
-JSON lines also go by ``x-jsonlines``, ``jsonl``, ``x-jsonl``, ``ndjson`` and ``x-ndjson``. Bytes, binary files
-and paths are sent as they are under any type. Text is never encoded twice: under a JSON type it has to be JSON
-already, as a rendered template is, so a bare JSON string is sent as ``json.dumps(text)``. ``; charset=`` is
-honoured both ways, and all is UTF-8 without it; ``; header=absent`` leaves out the line of names when dicts become CSV.
+JSON lines also go by ``x-jsonlines``, ``jsonl``, ``x-jsonl``, ``ndjson`` and ``x-ndjson``. Bytes, binary
+files and paths are sent as they are under any type. Text is never encoded twice: under a JSON type it has to
+be JSON already, as a rendered template is, so a bare JSON string is sent as ``json.dumps(text)``.
+``; charset=`` is honoured both ways, and all is UTF-8 without it; ``; header=absent`` leaves out the line of
+names when dicts become CSV.
 
 No error holds a word of a payload or an answer.
 """
