@@ -38,7 +38,8 @@ with warnings.catch_warnings(record=True) as warned:
     provider = manager.providers["airflow-provider-aiml"]
     types = list(manager.hooks)
 lines += [f"{warning.filename}: {warning.message}" for warning in warned]
-print(json.dumps({"version": provider.version, "data": provider.data, "warnings": lines, "connection_types": types}))
+found = {"version": provider.version, "data": provider.data, "warnings": lines, "connection_types": types}
+print(json.dumps(found))
 """
 
 

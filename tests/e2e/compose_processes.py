@@ -1,0 +1,275 @@
+"""Runs the services of a compose file as plain processes, for machines without a container engine.
+
+Each service gets a file tree of its own, in which only its volumes are shared, and the command, the
+environment, the health check and the order of starting that the file gives it. What a container network does
+is done by rewriting: the name and port of a service become 127.0.0.1 and a free port.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+IMAGE_HOME = "/opt/airflow"
+"""AIRFLOW_HOME in the apache/airflow image."""
+SERVICE_PORTS = {"postgres": (5432,), "local-aws": (4566,), "api-server": (8080,), "scheduler": (8974,)}
+START_SECONDS = 180
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:\?|:-)(?P<rest>[^}]*))?\}")
+
+
+class ComposeError(Exception):
+    """The file asks for a variable that is not set, or a service did not become what it should."""
+
+
+def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
+    """Fill in ``${NAME}``, ``${NAME:-default}`` and ``${NAME:?message}`` as compose does."""
+    if isinstance(value, dict):
+        return {key: interpolated(inner, variables) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [interpolated(inner, variables) for inner in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        if found := variables.get(match["name"]):
+            return found
+        if match["kind"] == ":-":
+            return match["rest"]
+        raise ComposeError(f"{match['name']}: {match['rest'] or 'is not set'}")
+
+    return _VARIABLE.sub(fill, value)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ComposeProcesses:
+    """The services of a compose file, started in the order of their ``depends_on``.
+
+    :param file: the compose file; its bind mounts are relative to its folder.
+    :param variables: what ``.env`` would hold.
+    :param path: the folders in which a service finds its commands; they stand in for the image.
+    """
+
+    def __init__(self, file: Path, variables: Mapping[str, str], path: list[Path]) -> None:
+        self.services: dict[str, dict[str, Any]] = interpolated(yaml.safe_load(file.read_text()), variables)[
+            "services"
+        ]
+        self.ports = {(name, port): free_port() for name, ports in SERVICE_PORTS.items() for port in ports}
+        self._project = file.parent
+        self._path = path
+        self._running: dict[str, psutil.Popen] = {}
+        self._finished: set[str] = set()
+        # Not pytest's: PostgreSQL refuses to run as root, and its own user cannot enter a folder of root's.
+        self._root = Path(tempfile.mkdtemp(prefix="compose-"))
+        self._root.chmod(0o755)
+
+    def __enter__(self) -> Self:
+        try:
+            for name in self._in_order():
+                self._start(name)
+            for name in self._running:
+                self._wait_until_healthy(name)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        error_class: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def url(self, service: str, port: int) -> str:
+        return f"http://127.0.0.1:{self.ports[service, port]}"
+
+    def output(self, service: str, lines: int = 60) -> str:
+        """Give the end of what a service printed."""
+        return "\n".join((self._root / f"{service}.log").read_text(errors="replace").splitlines()[-lines:])
+
+    def _in_order(self) -> list[str]:
+        ordered: list[str] = []
+
+        def visit(name: str) -> None:
+            for needed in self.services[name].get("depends_on", {}):
+                visit(needed)
+            if name not in ordered:
+                ordered.append(name)
+
+        for name in self.services:
+            visit(name)
+        return ordered
+
+    def _start(self, name: str) -> None:
+        for needed, how in self.services[name].get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                self._wait_until_healthy(needed)
+            elif needed not in self._finished:
+                self._wait_until_finished(needed)
+        for source, target in self._volumes(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source)
+        self._home(name).mkdir(parents=True, exist_ok=True)
+        command = (
+            self._postgres_command()
+            if name == "postgres"
+            else self._here(name, self.services[name]["command"])
+        )
+        with (self._root / f"{name}.log").open("wb") as log:
+            self._running[name] = psutil.Popen(
+                command,
+                env=self._environment(name),
+                cwd=self._home(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _home(self, name: str) -> Path:
+        return self._root / name / IMAGE_HOME.lstrip("/")
+
+    def _volumes(self, name: str) -> Iterator[tuple[Path, Path]]:
+        if name == "postgres":
+            return
+        for volume in self.services[name].get("volumes", []):
+            source, target = volume.split(":")[:2]
+            shared = self._project / source if source.startswith(".") else self._root / "volumes" / source
+            yield shared, self._root / name / target.lstrip("/")
+
+    def _here(self, name: str, value: Any) -> Any:
+        """Rewrite what holds in the service's container to what holds on this machine."""
+        if isinstance(value, list):
+            return [self._here(name, inner) for inner in value]
+        for (service, port), free in self.ports.items():
+            value = value.replace(f"{service}:{port}", f"127.0.0.1:{free}")
+            if service == name:
+                value = value.replace(f"localhost:{port}", f"127.0.0.1:{free}")
+                value = str(free) if value == str(port) else value
+        return value.replace(IMAGE_HOME, str(self._home(name))).replace("0.0.0.0", "127.0.0.1")
+
+    def _environment(self, name: str) -> dict[str, str]:
+        given = self.services[name].get("environment", {})
+        return {
+            "HOME": str(self._root),
+            "LANG": "C.UTF-8",
+            "PATH": os.pathsep.join(
+                [*map(str, self._path), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"]
+            ),
+            "AIRFLOW_HOME": str(self._home(name)),
+            # In a container of its own each service has these ports for itself.
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(self.ports["scheduler", 8974]),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.ports["postgres", 5432]),
+            **{key: self._here(name, value) for key, value in given.items()},
+        }
+
+    def _postgres_command(self) -> list[str]:
+        """Do what the image's entry point does: make the cluster, its user and its database."""
+        given = self.services["postgres"]["environment"]
+        data, password = self._root / "postgres-data", self._root / "postgres-password"
+        as_user: list[str] = []
+        password.write_text(given["POSTGRES_PASSWORD"])
+        data.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            as_user = ["runuser", "-u", "postgres", "--"]
+            owner = pwd.getpwnam("postgres")
+            for place in (data, password):
+                os.chown(place, owner.pw_uid, owner.pw_gid)
+        server = [*as_user, postgres_program("postgres")]
+        subprocess.run(
+            [*as_user, postgres_program("initdb"), "-D", str(data), f"--username={given['POSTGRES_USER']}",
+             f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"],
+            check=True, capture_output=True, cwd="/",
+        )  # fmt: skip
+        subprocess.run(
+            [*server, "--single", "-D", str(data), "postgres"],
+            input=f'CREATE DATABASE "{given["POSTGRES_DB"]}";\n'.encode(),
+            check=True, capture_output=True, cwd="/",
+        )  # fmt: skip
+        return [
+            *server,
+            "-D",
+            str(data),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.ports["postgres", 5432]),
+            "-k",
+            "",
+            "-F",
+        ]
+
+    def _wait_until_finished(self, name: str) -> None:
+        code = self._running.pop(name).wait(START_SECONDS)
+        if code:
+            raise ComposeError(f"{name} ended with {code}:\n{self.output(name)}")
+        self._finished.add(name)
+
+    def _wait_until_healthy(self, name: str) -> None:
+        kind, *test = self._here(name, self.services[name]["healthcheck"]["test"])
+        assert kind == "CMD"
+        give_up = time.monotonic() + START_SECONDS
+        while time.monotonic() < give_up:
+            if self._running[name].poll() is not None:
+                break
+            seen = subprocess.run(
+                test, env=self._environment(name), capture_output=True, check=False, cwd="/"
+            )
+            if seen.returncode == 0:
+                return
+            time.sleep(1)
+        raise ComposeError(f"{name} did not become healthy:\n{self.output(name)}")
+
+    def _stop(self) -> None:
+        for process in reversed(self._running.values()):
+            end_tree(process)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+def postgres_program(name: str) -> str:
+    """Find a server program, which distributions keep off the PATH."""
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda found: int(found.parts[-3])
+    )
+    found = str(versions[-1]) if versions else shutil.which(name)
+    if not found:
+        raise ComposeError(f"PostgreSQL's {name} is not installed (on Debian: apt-get install postgresql)")
+    return found
+
+
+def end_tree(process: psutil.Popen) -> None:
+    """End a process and all that it started; by force when asking takes too long."""
+    try:
+        family = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    for survivor in alive:
+        survivor.kill()
+    psutil.wait_procs(alive, timeout=5)
