@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.described import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = [
     "MalformedError",
+    "encodable",
     "from_json",
     "from_json_lines",
     "is_json",
     "is_json_lines",
+    "misfit",
     "to_json",
     "to_json_lines",
 ]
 
+_Part: TypeAlias = tuple[str, Any, bool]
+"""Where it is, what it is, and whether it may hold further parts."""
 _ALLOWED = "None, bool, int, finite float, text, list, tuple, and dict with text keys"
 _DEEPEST = 500
+_LONGEST_PLACE = 200
 _LINE_BREAKS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -45,7 +50,7 @@ def to_json(value: Any, where: str = "payload") -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
-        problem = next(_misfits(value, where, 0), None) or Problem(where, "not JSON", _ALLOWED)
+        problem = misfit(value, where) or Problem(where, "not JSON", _ALLOWED)
         hint = "Turn it into JSON's own types first, with .isoformat(), float(), list() or .tolist()."
         raise PayloadError("The payload cannot be written as JSON", problems=(problem,), hint=hint) from None
 
@@ -107,6 +112,37 @@ def from_json_lines(text: str) -> list[Any]:
     return records
 
 
+def misfit(value: Any, where: str, *, sequences: tuple[type, ...] = (list, tuple)) -> Problem | None:
+    """Find the first thing that JSON has no form for. Its place is told by number: ``payload[value 0][3]``.
+
+    :param value: anything, also something that contains itself.
+    :param where: what to call ``value``.
+    :param sequences: the types that count as a list.
+    """
+    # Not recursive: a deep value may be met on a deep stack.
+    waiting: list[Iterator[_Part]] = [iter([(where, value, True)])]
+    while waiting:
+        place, part, nests = next(waiting[-1], (None, None, False))
+        if place is None:
+            waiting.pop()
+        elif nests and isinstance(part, (dict, *sequences)):
+            waiting.append(_contents(part, place))
+            if len(waiting) > _DEEPEST:
+                return Problem(where, f"nested deeper than {_DEEPEST} levels", _ALLOWED)
+        elif (fault := _fault(part)) is not None:
+            return Problem(place[:_LONGEST_PLACE], fault, _ALLOWED)
+    return None
+
+
+def encodable(text: str) -> bool:
+    """Tell whether UTF-8 can hold ``text``: a lone surrogate it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _lines(text: str) -> Iterator[str]:
     return (line for line in text.split("\n") if line.strip())
 
@@ -124,23 +160,20 @@ def _refuse_constant(name: str) -> NoReturn:
     raise MalformedError(f"JSON with {name}, which JSON does not have")
 
 
-def _misfits(value: Any, where: str, depth: int) -> Iterator[Problem]:
-    """Find what JSON has no form for, depth first."""
-    if depth > _DEEPEST:
-        yield Problem(where[:_DEEPEST], f"nested deeper than {_DEEPEST} levels", _ALLOWED)
-    elif isinstance(value, dict):
-        for index, (key, item) in enumerate(value.items()):
-            if not (key is None or isinstance(key, (str, int, float))):
-                yield Problem(f"{where}[key {index}]", describe(key), "text")
-            yield from _misfits(item, f"{where}[value {index}]", depth + 1)
-    elif isinstance(value, (list, tuple)):
-        yield from _each(value, where, depth)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(where, "a float that is not finite", _ALLOWED)
-    elif not (value is None or isinstance(value, (str, int, float))):
-        yield Problem(where, describe(value), _ALLOWED)
+def _contents(value: Any, where: str) -> Iterator[_Part]:
+    """Give the parts of a container; those of a dict include its keys."""
+    if not isinstance(value, dict):
+        yield from ((f"{where}[{index}]", item, True) for index, item in enumerate(value))
+        return
+    for index, (key, item) in enumerate(value.items()):
+        # A tuple may be a list in JSON, but not a key.
+        yield f"{where}[key {index}]", key, False
+        yield f"{where}[value {index}]", item, True
 
 
-def _each(items: Iterable[Any], where: str, depth: int) -> Iterator[Problem]:
-    for index, item in enumerate(items):
-        yield from _misfits(item, f"{where}[{index}]", depth + 1)
+def _fault(value: Any) -> str | None:
+    if isinstance(value, str):
+        return None if value.isascii() or encodable(value) else f"{describe(value)} with a lone surrogate"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "a float that is not finite"
+    return None if value is None or isinstance(value, int) else describe(value)

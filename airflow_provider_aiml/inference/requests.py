@@ -194,11 +194,12 @@ def _limits(validate: Validate) -> frozenset[str] | None:
     if isinstance(validate, bool):
         return LIMITS if validate else None
     if isinstance(validate, Mapping):
-        wrong = set(validate) - LIMITS or not all(isinstance(on, bool) for on in validate.values())
+        wrong = not LIMITS.issuperset(validate) or not all(isinstance(on, bool) for on in validate.values())
         chosen = LIMITS - {name for name, on in validate.items() if not on}
     elif isinstance(validate, Collection) and not isinstance(validate, (str, bytes)):
-        wrong = any(name not in LIMITS for name in validate)
-        chosen = LIMITS.intersection(validate)
+        named = [name for name in validate if isinstance(name, str)]
+        wrong = len(named) < len(validate) or not LIMITS.issuperset(named)
+        chosen = LIMITS.intersection(named)
     else:
         wrong = True
     if wrong:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_aiml.exceptions import Problem
 from airflow_provider_aiml.inference.described import describe, spoken_number
+from airflow_provider_aiml.inference.json_text import encodable, misfit
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "BlobCheck",
@@ -35,7 +35,6 @@ __all__ = [
 
 _QUOTABLE = 64
 _SPOKEN_PATTERN = 120
-_DEEPEST_JSON = 500
 
 
 @dataclass(slots=True)
@@ -136,7 +135,7 @@ class TextCheck:
                 return "a line break or NUL"
         elif self.location == "uri" and not value:
             return "no character"
-        elif not value.isascii() and not _encodable(value):
+        elif not value.isascii() and not encodable(value):
             return "a lone surrogate"
         return None
 
@@ -240,15 +239,17 @@ class BlobCheck:
 
 @dataclass(frozen=True, slots=True)
 class DocumentCheck:
-    """Any JSON. Keys and places in it are the caller's own words, so none is named."""
+    """Any JSON. Keys in it are the caller's own words, so places are named by number.
 
-    allowed: str = "JSON: None, bool, int, finite float, text, list, and dict with text keys"
+    A tuple is none, since botocore takes none here.
+    """
+
+    allowed: str = "any JSON"
 
     def check(self, value: Any, where: str, run: Run) -> None:
         """Check that all of it can be JSON; the first thing that cannot is enough."""
-        fault = _not_json(value, 0)
-        if fault is not None:
-            run.refuse(where, fault, self.allowed)
+        if (problem := misfit(value, where, sequences=(list,))) is not None:
+            run.problems.append(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,38 +262,10 @@ class OpaqueCheck:
         """Check nothing."""
 
 
-def _not_json(value: Any, depth: int) -> str | None:
-    if depth > _DEEPEST_JSON:
-        return f"nested deeper than {_DEEPEST_JSON} levels"
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            return "something that holds a dict with a key that is not text"
-        return next((fault for part in (value, value.values()) for fault in _faults(part, depth)), None)
-    if isinstance(value, list):
-        return next(_faults(value, depth), None)
-    if isinstance(value, str):
-        return None if value.isascii() or _encodable(value) else "something that holds a lone surrogate"
-    if isinstance(value, float):
-        return None if math.isfinite(value) else "something that holds a float that is not finite"
-    return None if value is None or isinstance(value, int) else f"something that holds {describe(value)}"
-
-
-def _faults(items: Iterable[Any], depth: int) -> Iterator[str]:
-    return (fault for item in items if (fault := _not_json(item, depth + 1)) is not None)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _text_size(text: str) -> int | None:
     if text.isascii():
         return len(text)
-    return len(text.encode()) if _encodable(text) else None
+    return len(text.encode()) if encodable(text) else None
 
 
 def _remaining(stream: Any) -> int | None:
