@@ -60,13 +60,13 @@ class Cloud:
         containers = Containers(self.processes, self.witness, self.faults)
         self.queue = AsyncQueue(self.moto, containers, self.faults)
         runtime = SageMakerRuntime(self.endpoints, containers, self.queue, self.faults)
-        bedrock = BedrockFront(self.witness, self.faults)
+        self.bedrock = BedrockFront(self.moto, self.witness, self.faults)
 
         async def sagemaker(target: Target, members: dict[str, Any], request: Request) -> dict[str, Any]:
             return await runtime.handle(target, members, request.region)
 
         self.front = Front(
-            {"sagemaker-runtime": sagemaker, "bedrock-runtime": bedrock.handle},
+            {"sagemaker-runtime": sagemaker, "bedrock-runtime": self.bedrock.handle},
             self._elsewhere,
             self._control,
             self.faults,
@@ -89,6 +89,7 @@ class Cloud:
     async def close(self) -> None:
         """End the queue, the containers and moto's threads."""
         await self.queue.clear()
+        await self.bedrock.clear()
         if self._loading is not None:
             self._loading.cancel()
         await self.processes.close()
@@ -167,6 +168,7 @@ class Cloud:
 
     async def _reset(self) -> dict[str, Any]:
         await self.queue.clear()
+        await self.bedrock.clear()
         self.faults.clear()
         self.endpoints.clear()
         await self.moto.reset()

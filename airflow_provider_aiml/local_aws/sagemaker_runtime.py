@@ -12,6 +12,7 @@ import aiohttp
 
 from airflow_provider_aiml.local_aws.endpoints import ACCOUNT, Endpoint, Endpoints
 from airflow_provider_aiml.local_aws.errors import ApiError
+from airflow_provider_aiml.local_aws.event_stream import event_message, exception_message, json_payload
 from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers, model_error
 from airflow_provider_aiml.local_aws.processes import ContainerLostError
 
@@ -113,13 +114,10 @@ def _from_container(endpoint: Endpoint, headers: dict[str, str]) -> dict[str, An
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    from airflow_provider_aiml.local_aws.event_stream import encode_event, encode_exception
-
     async with response:
         try:
             async for piece in response.content.iter_any():
-                yield encode_event("PayloadPart", piece)
+                yield event_message("PayloadPart", piece, "application/octet-stream")
         except aiohttp.ClientError:
-            yield encode_exception(
-                "ModelStreamError", {"Message": "The model's stream broke off.", "ErrorCode": "StreamBroken"}
-            )
+            members = {"Message": "The model's stream broke off.", "ErrorCode": "StreamBroken"}
+            yield exception_message("ModelStreamError", json_payload(members))

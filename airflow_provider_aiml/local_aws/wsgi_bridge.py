@@ -13,13 +13,17 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from airflow_provider_aiml.local_aws.messages import Answer, Request
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["Moto", "MotoRefusedError"]
 
+T = TypeVar("T")
 _THREADS = 16
 _PRESERVED_HEADERS = "moto.preserved_header_names"
 
@@ -53,7 +57,7 @@ class Moto:
 
     async def handle(self, request: Request) -> Answer:
         """Let moto answer ``request``."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, request)
+        return await self._in_thread(self._call, request)
 
     def _call(self, request: Request) -> Answer:
         started: list[Any] = []
@@ -72,26 +76,33 @@ class Moto:
 
     async def reset(self) -> None:
         """Empty every backend."""
-        await self._own_call(Request("POST", "/moto-api/reset"), "reset")
+        await self._in_thread(self._own_call, Request("POST", "/moto-api/reset"), "reset")
 
-    async def put_object(
-        self, bucket: str, key: str, body: bytes, content_type: str, region: str = "us-east-1"
-    ) -> None:
+    async def put_object(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
         """Write an object, whole."""
-        path = f"/{bucket}/{quote(key)}"
-        await self._own_call(_signed("s3", region, "PUT", path, body, content_type), f"PUT {path}")
+        await self._in_thread(self.put_object_now, bucket, key, body, content_type)
 
-    async def get_object(self, bucket: str, key: str, region: str = "us-east-1") -> tuple[bytes, str]:
-        """Read an object; give its body and content type."""
+    def put_object_now(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
+        """Write an object, whole; for a thread that is not the event loop's."""
         path = f"/{bucket}/{quote(key)}"
-        answer = await self._own_call(_signed("s3", region, "GET", path), f"GET {path}")
+        self._own_call(_signed("s3", "us-east-1", "PUT", path, body, content_type), f"PUT {path}")
+
+    async def get_object(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """Read an object; give its body and content type."""
+        return await self._in_thread(self.get_object_now, bucket, key)
+
+    def get_object_now(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """Read an object; for a thread that is not the event loop's."""
+        path = f"/{bucket}/{quote(key)}"
+        answer = self._own_call(_signed("s3", "us-east-1", "GET", path), f"GET {path}")
         assert isinstance(answer.body, bytes)
         headers = {name.lower(): value for name, value in answer.headers}
         return answer.body, headers.get("content-type", "binary/octet-stream")
 
     async def create_bucket(self, bucket: str) -> None:
         """Create a bucket in us-east-1, where creating it twice is no error."""
-        await self._own_call(_signed("s3", "us-east-1", "PUT", f"/{bucket}"), f"PUT /{bucket}")
+        request = _signed("s3", "us-east-1", "PUT", f"/{bucket}")
+        await self._in_thread(self._own_call, request, f"PUT /{bucket}")
 
     async def publish(self, topic_arn: str, subject: str, message: str) -> None:
         """Publish to an SNS topic, in the topic's own region."""
@@ -99,19 +110,22 @@ class Moto:
         body = urlencode({**form, "Subject": subject, "Message": message}).encode()
         region = topic_arn.split(":")[3] if topic_arn.count(":") >= 5 else "us-east-1"
         request = _signed("sns", region, "POST", "/", body, "application/x-www-form-urlencoded")
-        await self._own_call(request, f"publish to {topic_arn}")
+        await self._in_thread(self._own_call, request, f"publish to {topic_arn}")
 
     async def sagemaker(self, operation: str, region: str, **members: Any) -> dict[str, Any]:
         """Call one operation of the SageMaker control plane."""
         body = json.dumps(members).encode()
         request = _signed("sagemaker", region, "POST", "/", body, "application/x-amz-json-1.1")
         request.headers["x-amz-target"] = f"SageMaker.{operation}"
-        answer = await self._own_call(request, operation)
+        answer = await self._in_thread(self._own_call, request, operation)
         assert isinstance(answer.body, bytes)
         return json.loads(answer.body) if answer.body else {}
 
-    async def _own_call(self, request: Request, what: str) -> Answer:
-        answer = await self.handle(request)
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    def _own_call(self, request: Request, what: str) -> Answer:
+        answer = self._call(request)
         if answer.status >= 300:
             raise MotoRefusedError(what, answer)
         return answer
