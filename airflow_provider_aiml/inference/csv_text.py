@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["from_csv", "to_csv"]
 
 _CELL = "text, a number, a bool or None (an empty cell)"
+_CRLF = "\r\n"
 _ROWS = "a list of rows: all lists (or tuples) of cells, or all dicts with the same keys"
+
+
+class _Lines(list[str]):
+    """Lines as csv writes them, but ended by a line feed.
+
+    csv quotes a cell for a carriage return only where its own lines end in one, and without quotes that cell
+    would end the row for a reader.
+    """
+
+    def write(self, line: str) -> None:
+        """Take one line."""
+        self.append(line.removesuffix(_CRLF) + "\n")
 
 
 def to_csv(rows: Sequence[Any], *, header: bool) -> str:
@@ -29,14 +42,14 @@ def to_csv(rows: Sequence[Any], *, header: bool) -> str:
         that wants it and gets none would take a record for it and silently give one answer less.
     :raises PayloadError: naming the row and cell that do not fit.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator=_CRLF)
     names = list(rows[0]) if rows and isinstance(rows[0], dict) else None
     if names is not None and header:
         writer.writerow(_cells(names, "payload[0]"))
     for index, row in enumerate(rows):
         writer.writerow(_cells(_values(row, names, index), f"payload[{index}]"))
-    return out.getvalue()
+    return "".join(lines)
 
 
 def from_csv(text: str) -> list[list[str]]:
