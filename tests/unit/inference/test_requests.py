@@ -182,6 +182,7 @@ def test_a_body_is_passed_on_as_the_same_object() -> None:
 
 
 def test_text_as_body_is_measured_in_utf_8() -> None:
+    check_request(INVOKE_ASYNC, {"endpoint_name": "e", "body": "x" * 128_000})
     fits = "é" * 64_000
     check_request(INVOKE_ASYNC, {"endpoint_name": "e", "body": fits})
     assert "128001 bytes" in refused(INVOKE_ASYNC, endpoint_name="e", body=fits + "x")["body"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow_provider_aiml.exceptions import RequestError
+from airflow_provider_aiml.inference.patterns import compile_pattern
 from airflow_provider_aiml.inference.requests import api_members, check_request, load_operation
 from botocore.loaders import create_loader
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
@@ -48,6 +49,8 @@ def values(shape: Shape, depth: int = 0) -> st.SearchStrategy[Any]:
     """Make values that mostly have a shape's types, while its limits are hit and missed."""
     if shape.metadata.get("enum"):
         return st.sampled_from([*shape.metadata["enum"], CANARY])
+    if java := shape.metadata.get("pattern"):
+        return st.from_regex(compile_pattern(java), fullmatch=True) | SCALARS["string"]
     if isinstance(shape, StructureShape):
         return JSON if shape.is_document_type else _structures(shape, depth)
     if isinstance(shape, ListShape):
