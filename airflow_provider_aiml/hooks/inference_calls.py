@@ -8,6 +8,7 @@ body, turns every error into one of ours and writes one line to the log, without
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.requests import Validate
 
 __all__ = ["InferenceCallsMixin"]
+
+log = logging.getLogger(__name__)
 
 CHUNK = 65_536
 """Bytes to read of a body at a time; what a broken connection loses is less than that."""
@@ -157,7 +160,7 @@ class InferenceCallsMixin(AwsClientMixin):
             self.default_read_timeout, self.conn_config.botocore_config, self._operator_config
         )
         if settings.botocore_attempts not in (None, 1):
-            self.log.warning(
+            log.warning(
                 "botocore_config sets retries, so botocore retries instead of this provider: after a read "
                 "time-out, a lost connection or a server fault it sends the request again, and each "
                 "inference that did run is paid for. Leave retries out, and set retry_args, to send again "
@@ -188,6 +191,15 @@ class InferenceCallsMixin(AwsClientMixin):
         model = client.meta.service_model.operation_model(operation)
         validate = self.validate if self.client_config.validates else False
         return _Call(model, check_request(model, members, validate=validate))
+
+    def check(self, operation: str, members: Mapping[str, Any]) -> None:
+        """Do all that comes before a request is sent, and send nothing.
+
+        :param operation: the API's name: ``InvokeEndpoint``.
+        :param members: its members in snake_case.
+        :raises RequestError: the connection, the region or the request cannot be used.
+        """
+        self._prepare(self.conn, operation, members)
 
     def _call(self, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:
         """Make a call.
@@ -287,7 +299,7 @@ class InferenceCallsMixin(AwsClientMixin):
         headers = metadata.get("HTTPHeaders") or {}
         body = response.get(call.body_member) if call.body_member else None
         usage = response.get("usage") or {}
-        self.log.info(
+        log.info(
             "%s on %s: status %s after %.3f s, attempt %d, %d bytes out, %s bytes in, content type %s%s, "
             "request id %s",
             call.name,
