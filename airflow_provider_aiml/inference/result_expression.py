@@ -1,13 +1,13 @@
-"""The expression that picks, from a whole result, what a task gives to the next one."""
+"""The expression that picks, from a whole result, what a task gives to the next one.
+
+jmespath is imported where it is used: a DAG file without expressions does not pay for it.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from typing import Any
-
-import jmespath
-from jmespath.exceptions import JMESPathError
 
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
 
@@ -21,6 +21,9 @@ def check_expression(expression: str, field: str = "result_expression") -> None:
     :param field: the argument that holds it.
     :raises RequestError: the expression does not parse. https://jmespath.org/specification.html
     """
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
     try:
         jmespath.compile(expression)
     except (JMESPathError, TypeError, AttributeError) as error:
@@ -41,6 +44,9 @@ def apply_expression(expression: str, result: Mapping[str, Any] | list[Any]) -> 
     :raises ResponseError: a function in it does not fit the answer (``length`` of a number). The answer was
         paid for; it is not thrown away where ``output_uri`` is set.
     """
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
     check_expression(expression)
     try:
         value = jmespath.search(expression, result)
