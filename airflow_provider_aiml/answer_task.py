@@ -111,7 +111,7 @@ class AnswerTask(ResultTask):
             answer = self._find(store) or self._buy(store, request)
             result = self.read_answer(answer)
             if store is not None:
-                result["output_uri"] = str(store.path)
+                result["output_uri"] = self._answer_uri(store.identity)
             return self.give(result)
 
     def _store(self, context: Context, request: Mapping[str, Any]) -> AnswerStore | None:
@@ -121,8 +121,12 @@ class AnswerTask(ResultTask):
 
         region = self.hook.conn_region_name
         identity = request_identity(task_identity(context), self.operation, {**request, "region": region})
-        uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
-        return AnswerStore(self.object_path(uri), identity)
+        return AnswerStore(self.object_path(self._answer_uri(identity)), identity)
+
+    def _answer_uri(self, identity: str) -> str:
+        """Name the answer's place; an ObjectStoragePath would put the connection into its name."""
+        uri = str(self.output_uri)
+        return uri + identity if uri.endswith("/") else uri
 
     def _find(self, store: AnswerStore | None) -> Answer | None:
         answer = store.load() if store else None

@@ -6,7 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.async_output_task import AsyncOutputTask, check_s3_uri, deferral_timeout
+from airflow_provider_aiml.async_output_task import (
+    AsyncOutputTask,
+    awaited_of,
+    check_s3_uri,
+    deferral_timeout,
+)
 from airflow_provider_aiml.aws_task import deferrable_default, failing_for_good, task_identity
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.arguments import check_one_source, read_number
@@ -269,7 +274,8 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
     ) -> Any:
         """Go on after the deferral."""
         with failing_for_good():
-            return self.conclude_event(event, [submission], [0], several=False)
+            submissions = [submission] if submission else awaited_of(event)
+            return self.conclude_event(event, submissions, [0], several=False)
 
     def _submit(self, context: Context) -> Submission:
         from airflow_provider_aiml.inference.outputs import AsyncInference

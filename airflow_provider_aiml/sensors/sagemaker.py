@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_aiml.async_output_task import AsyncOutputTask, check_s3_uri, deferral_timeout
+from airflow_provider_aiml.async_output_task import (
+    AsyncOutputTask,
+    awaited_of,
+    check_s3_uri,
+    deferral_timeout,
+)
 from airflow_provider_aiml.aws_task import deferrable_default, failing_for_good, hopeless
 from airflow_provider_aiml.exceptions import (
     InferenceError,
@@ -142,6 +147,8 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
             )
         try:
             with failing_for_good():
+                if not submissions:
+                    submissions, awaited = self._given_again(event)
                 return self.conclude_event(event, submissions, awaited, several=self._several)
         except InferenceError as error:
             if self.never_fail:
@@ -171,6 +178,14 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
             for index, one in enumerate(self._submissions)
         }
         self._ends_at = now + self.timeout
+
+    def _given_again(
+        self, event: Mapping[str, Any] | None
+    ) -> tuple[Sequence[Mapping[str, Any]], Sequence[int]]:
+        """Rebuild what the deferral's kwargs said; see :func:`.awaited_of`."""
+        places = {facts["output_location"] for facts in awaited_of(event)}
+        facts = [one.to_dict() for one in read_submissions(self._awaited(), now=time.time())]
+        return facts, [index for index, one in enumerate(facts) if one["output_location"] in places]
 
     def _awaited(self) -> Any:
         if self.inference is not None:

@@ -22,7 +22,8 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
     """Wait until each inference has an output, or the first one fails.
 
     Its one event holds ``status`` (``completed``, ``failed``, ``expired``, ``unreadable`` or ``timeout``),
-    ``index`` (of the inference that ended the wait) and ``error`` (a typed error as a mapping); never data.
+    ``index`` (of the inference that ended the wait), ``error`` (a typed error as a mapping) and the
+    ``inferences`` as they were given; never data.
 
     :param inferences: submissions: ``inference_id``, ``output_location``, ``failure_location``, ``deadline``.
     :param poll_interval: seconds between two looks. Default: 60.
@@ -86,7 +87,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
             submissions = read_submissions(self.inferences, now=time.time(), field="inferences")
             yield TriggerEvent(await self._wait(submissions))
         except InferenceError as error:
-            yield TriggerEvent({"status": "error", "index": None, "error": error.to_dict()})
+            yield TriggerEvent(self._event("error", None, error))
 
     async def _wait(self, submissions: list[Submission]) -> dict[str, Any]:
         """Wait for all, until the first that does not complete, or until the wait's own time is over."""
@@ -99,16 +100,22 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
                     pending, timeout=remaining, return_when=asyncio.FIRST_COMPLETED
                 )
                 if not done:
-                    return {"status": "timeout", "index": None, "error": None}
+                    return self._event("timeout")
                 for watch in sorted(done, key=watches.__getitem__):
                     verdict = watch.result()
                     if verdict.status != "completed":
-                        return _event(verdict, watches[watch])
+                        return self._event(verdict.status, watches[watch], verdict.error)
         finally:
             for watch in pending:
                 watch.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-        return {"status": "completed", "index": None, "error": None}
+        return self._event("completed")
+
+    def _event(
+        self, status: str, index: int | None = None, error: InferenceError | None = None
+    ) -> dict[str, Any]:
+        facts = error.to_dict() if error else None
+        return {"status": status, "index": index, "error": facts, "inferences": self.inferences}
 
     async def _watch(self, submission: Submission) -> Verdict:
         return await watch_output(
@@ -132,8 +139,3 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         )
         client: AbstractAsyncContextManager[Any] = hook.aopen_s3_client()
         return client
-
-
-def _event(verdict: Verdict, index: int) -> dict[str, Any]:
-    error = verdict.error.to_dict() if verdict.error else None
-    return {"status": verdict.status, "index": index, "error": error}
