@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from contextlib import asynccontextmanager
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
@@ -37,6 +37,8 @@ else:
     _Base = object
 
 __all__ = ["AwsClientMixin", "S3Hook"]
+
+log = logging.getLogger(__name__)
 
 
 class AwsClientMixin(_Base):
@@ -69,7 +71,7 @@ class AwsClientMixin(_Base):
             client_type=self.client_type,
         )
         self._operator_config = operator_config(config)
-        self._lent: WeakKeyDictionary[asyncio.AbstractEventLoop, _LentClient] = WeakKeyDictionary()
+        self._lent: dict[asyncio.AbstractEventLoop, _LentClient] = {}
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
@@ -103,7 +105,7 @@ class AwsClientMixin(_Base):
     def _mind_missing_connection(self) -> None:
         if self.aws_conn_id != self.default_conn_name:
             raise unknown_connection(str(self.aws_conn_id)) from None
-        self.log.info("Connection %s is not defined; boto3's default chain is used", self.aws_conn_id)
+        log.info("Connection %s is not defined; boto3's default chain is used", self.aws_conn_id)
 
     def _wrap(self, connection: Any) -> AwsConnectionWrapper:
         if connection is not None:
@@ -180,12 +182,17 @@ class AwsClientMixin(_Base):
 
         :raises AwsConfigurationError: as :meth:`get_client_type`.
         """
-        lent = self._lent.setdefault(asyncio.get_running_loop(), _LentClient())
-        client = await lent.take(self)
+        loop = asyncio.get_running_loop()
+        lent = self._lent.setdefault(loop, _LentClient())
         try:
-            yield client
+            client = await lent.take(self)
+            try:
+                yield client
+            finally:
+                await lent.give_back()
         finally:
-            await lent.give_back()
+            if not lent.holders and self._lent.get(loop) is lent:
+                del self._lent[loop]
 
     async def _aopen(self) -> tuple[Any, Any]:
         """Make an async client: its context manager, and the client."""
