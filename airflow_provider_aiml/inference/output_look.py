@@ -9,19 +9,22 @@ See https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_aiml.inference.outputs import Look, Seen
 
 if TYPE_CHECKING:
-    from airflow_provider_aiml.inference.outputs import AsyncInference, Location
+    from collections.abc import Generator
 
-__all__ = ["alook", "fault_code", "head_answer", "look"]
+    from airflow_provider_aiml.inference.outputs import AsyncInference
+
+__all__ = ["alook", "combine", "fault_code", "head_answer", "look", "unexplained"]
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 """What S3 calls a missing permission."""
 
 _ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
+_REFUSED_WITHOUT_REASON = frozenset({"400", "Bad Request", "BadRequest"})
 _LIBRARIES = frozenset({"aiobotocore", "aiohttp", "botocore", "urllib3"})
 
 
@@ -56,9 +59,13 @@ def head_answer(error: Exception | None, found: Seen) -> Look:
     return Look(Seen.FORBIDDEN, code) if code in DENIED_CODES else Look(Seen.FAULT, code)
 
 
-def combine(output: Look, failure: Look | None) -> Look:
-    """Make one look of two: what is there, else the fault, else the 403, else nothing."""
-    looks = [output] if failure is None else [output, failure]
+def unexplained(look: Look) -> bool:
+    """Say whether a HEAD was refused without a reason that can be trusted."""
+    return look.seen is Seen.FORBIDDEN or look.code in _REFUSED_WITHOUT_REASON
+
+
+def combine(*looks: Look) -> Look:
+    """Make one look of several: what is there, else the fault, else the 403, else nothing."""
     for wanted in (Seen.OUTPUT, Seen.FAILURE, Seen.FAULT, Seen.FORBIDDEN):
         for one in looks:
             if one.seen is wanted:
@@ -66,27 +73,29 @@ def combine(output: Look, failure: Look | None) -> Look:
     return Look(Seen.NOTHING)
 
 
-def explain(seen: Look, list_error: Exception | None) -> Look:
-    """Correct a look that found nothing by what a LIST of the same bucket answered.
+def _calls(inference: AsyncInference) -> Generator[tuple[str, dict[str, Any]], Exception | None, Look]:
+    """Give the calls of one look, taking each one's error, None where it succeeded; return the look."""
+    looks: list[Look] = []
+    for place, found in (
+        (inference.output_location, Seen.OUTPUT),
+        (inference.failure_location, Seen.FAILURE),
+    ):
+        if place is not None:
+            error = yield "head_object", {"Bucket": place.bucket, "Key": place.key}
+            looks.append(head_answer(error, found))
+            if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
+                return looks[-1]
+    place = inference.output_location
+    error = yield "list_objects_v2", {"Bucket": place.bucket, "Prefix": place.key, "MaxKeys": 1}
+    return _explain(combine(*looks), error)
 
-    :param seen: the look by HEAD.
-    :param list_error: what the LIST raised; None if it succeeded.
-    """
+
+def _explain(seen: Look, list_error: Exception | None) -> Look:
+    """Correct a look by HEAD that found nothing by what went wrong with a LIST of the same bucket."""
     if list_error is None:
         return seen
     asked = head_answer(list_error, Seen.NOTHING)
     return asked if asked.seen is Seen.FAULT else seen
-
-
-def _places(inference: AsyncInference) -> list[tuple[Location, Seen]]:
-    places = [(inference.output_location, Seen.OUTPUT)]
-    if inference.failure_location is not None:
-        places.append((inference.failure_location, Seen.FAILURE))
-    return places
-
-
-def _one_key(place: Location) -> dict[str, Any]:
-    return {"Bucket": place.bucket, "Prefix": place.key, "MaxKeys": 1}
 
 
 def look(client: Any, inference: AsyncInference) -> Look:
@@ -95,22 +104,18 @@ def look(client: Any, inference: AsyncInference) -> Look:
     :param client: a boto3 S3 client.
     :param inference: what to look for.
     """
-    looks: list[Look] = []
-    for place, found in _places(inference):
+    calls = _calls(inference)
+    operation, request = next(calls)
+    while True:
         error: Exception | None = None
         try:
-            client.head_object(Bucket=place.bucket, Key=place.key)
+            getattr(client, operation)(**request)
         except Exception as raised:
             error = raised
-        looks.append(head_answer(error, found))
-        if looks[-1].seen is found:
-            return looks[-1]
-    error = None
-    try:
-        client.list_objects_v2(**_one_key(inference.output_location))
-    except Exception as raised:
-        error = raised
-    return explain(combine(looks[0], looks[1] if len(looks) > 1 else None), error)
+        try:
+            operation, request = calls.send(error)
+        except StopIteration as over:
+            return cast("Look", over.value)
 
 
 async def alook(client: Any, inference: AsyncInference) -> Look:
@@ -119,19 +124,15 @@ async def alook(client: Any, inference: AsyncInference) -> Look:
     :param client: an aiobotocore S3 client.
     :param inference: what to look for.
     """
-    looks: list[Look] = []
-    for place, found in _places(inference):
+    calls = _calls(inference)
+    operation, request = next(calls)
+    while True:
         error: Exception | None = None
         try:
-            await client.head_object(Bucket=place.bucket, Key=place.key)
+            await getattr(client, operation)(**request)
         except Exception as raised:
             error = raised
-        looks.append(head_answer(error, found))
-        if looks[-1].seen is found:
-            return looks[-1]
-    error = None
-    try:
-        await client.list_objects_v2(**_one_key(inference.output_location))
-    except Exception as raised:
-        error = raised
-    return explain(combine(looks[0], looks[1] if len(looks) > 1 else None), error)
+        try:
+            operation, request = calls.send(error)
+        except StopIteration as over:
+            return cast("Look", over.value)

@@ -1,16 +1,25 @@
-"""Waiting for the outputs of asynchronous inferences, on an event loop.
+"""Waiting for the outputs of asynchronous inferences, at almost no cost for each.
 
-Knows nothing of Airflow; the S3 client comes from the caller.
+All waits of one event loop with the same connection and options share one S3 client and one polling task, the
+:class:`Watcher`. It lives from the first wait to the last; event loops never mix. Knows nothing of Airflow:
+the client comes from the caller. The rule by which it asks S3 stands in
+:mod:`airflow_provider_aiml.inference.output_scan`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from airflow_provider_aiml.inference.output_look import alook
-from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Wait
+from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
+from airflow_provider_aiml.inference.output_lane import Bucket, Lane, Waiter
+from airflow_provider_aiml.inference.output_look import fault_code
+from airflow_provider_aiml.inference.outputs import Look, Seen, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -18,7 +27,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.inference.outputs import AsyncInference, PollSchedule, Verdict
 
-__all__ = ["watch_output"]
+__all__ = ["Watcher", "watch_output"]
+
+_CHUNK = 200  # waits ended before the loop is let go
+_log = logging.getLogger(__name__)
+_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
 
 
 async def watch_output(
@@ -37,24 +50,191 @@ async def watch_output(
 
     :param inference: what to wait for.
     :param share_key: waits of one event loop with an equal key share a client: connection, region, options.
-    :param open_client: opens an aiobotocore S3 client; called again when the credentials have expired.
-    :param schedule: the pauses between looks.
+    :param open_client: opens an aiobotocore S3 client. Called once for all waits, and again when the
+        credentials were refused; the latest wait's is taken. It must not block the loop.
+    :param schedule: the pauses between looks. A wait may be looked at sooner, when that costs no further
+        call.
     :param deadline: seconds since the epoch.
     :param max_faults: how many faults in a row end the wait. Default 10; None: never.
     :param on_notice: is told, once, of a permission that seems to be missing.
     :param clock: gives the seconds since the epoch.
     :param started: when the wait began, in seconds since the epoch, if before this call (a restart).
+    :return: how the wait ended; a client that cannot be had for want of a connection is ``unreadable``.
     """
-    del share_key
     wait = Wait(inference, deadline=deadline, max_faults=max_faults, started=started)
     before = 0.0 if started is None else max(0.0, clock() - started)
-    polls = 0
-    async with open_client() as client:
-        while True:
-            verdict = wait.on_look(await alook(client, inference), clock())
-            if wait.needs_permission_notice and on_notice is not None:
-                on_notice(LIST_BUCKET_HINT)
-            if verdict is not None:
-                return verdict
-            polls += 1
-            await asyncio.sleep(max(0.0, min(schedule.delay(polls, before), deadline - clock())))
+    waiter = Waiter(wait, schedule, clock, on_notice, before)
+    watcher = _shared_watcher(share_key)
+    watcher.join(waiter, open_client)
+    try:
+        return await waiter.future
+    finally:
+        if watcher.leave(waiter):
+            await watcher.closed()
+
+
+def _shared_watcher(share_key: Hashable) -> Watcher:
+    of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
+    if (watcher := of_loop.get(share_key)) is None:
+        watcher = of_loop[share_key] = Watcher(share_key)
+    return watcher
+
+
+class Watcher:
+    """One S3 client and one polling task for all waits of an event loop with the same key.
+
+    :param share_key: what the waits have in common.
+    """
+
+    def __init__(self, share_key: Hashable) -> None:
+        self.share_key = share_key
+        self._loop = asyncio.get_running_loop()
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._buckets: WeakValueDictionary[str, Bucket] = WeakValueDictionary()
+        self._passes: set[asyncio.Task[bool]] = set()
+        self._open_client: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+        self._client: Any = None
+        self._opened = AsyncExitStack()
+        self._stale = True
+        self._awake = self._loop.create_future()
+        self._size = 0
+        self._ending = False
+        # In a context of its own: whoever came first must not lend its log fields to the waits of all others.
+        self._task = self._loop.create_task(self._run(), context=contextvars.Context())
+
+    def join(self, waiter: Waiter, open_client: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        """Let a wait in."""
+        self._open_client = open_client
+        self._size += 1
+        self._lane_of(waiter).join(waiter, self._loop.time())
+        self._wake()
+
+    def leave(self, waiter: Waiter) -> bool:
+        """Let a wait out, however it ended; say whether it was the last, which ends the watcher."""
+        names = _bucket_names(waiter)
+        lane = self._lanes[names]
+        lane.leave(waiter)
+        if not lane.size:
+            del self._lanes[names]
+        self._size -= 1
+        if self._size:
+            return False
+        self._forget()
+        if not self._ending:
+            self._task.cancel()
+        return True
+
+    async def closed(self) -> None:
+        """Wait until the polling task has ended and the client is closed."""
+        await asyncio.wait([self._task])
+
+    def _lane_of(self, waiter: Waiter) -> Lane:
+        names = _bucket_names(waiter)
+        if (lane := self._lanes.get(names)) is None:
+            output, failure = (self._buckets.setdefault(name, Bucket(name)) for name in names)
+            lane = self._lanes[names] = Lane(output, failure)
+        return lane
+
+    def _forget(self) -> None:
+        of_loop = _watchers.get(self._loop, {})
+        if of_loop.get(self.share_key) is self:
+            del of_loop[self.share_key]
+
+    def _wake(self) -> None:
+        if not self._awake.done():
+            self._awake.set_result(None)
+
+    async def _run(self) -> None:
+        outcome: Exception = OutputUnreadableError("The shared watcher of S3 was stopped")
+        try:
+            while True:
+                await self._start_passes()
+                await self._pause()
+                self._collect()
+        except Exception as bug:
+            outcome = bug
+            while isinstance(outcome, ExceptionGroup):
+                outcome = outcome.exceptions[0]
+        finally:
+            self._ending = True
+            self._forget()
+            await self._end(outcome)
+
+    async def _start_passes(self) -> None:
+        now = self._loop.time()
+        due = [lane for lane in self._lanes.values() if not lane.busy and lane.due() <= now]
+        if not due or (self._stale and self._passes):
+            return
+        fault = await self._replace_client() if self._stale else None
+        for lane in due:
+            lane.busy = True
+            one = self._loop.create_task(lane.run_pass(self._client, fault))
+            one.add_done_callback(lambda _, lane=lane: setattr(lane, "busy", False))  # type: ignore[misc]
+            self._passes.add(one)
+
+    async def _pause(self) -> None:
+        """Sleep until a lane is due, a pass is over or a wait has come."""
+        if self._stale and self._passes:
+            await asyncio.wait(self._passes)
+            return
+        soonest = min((lane.due() for lane in self._lanes.values() if not lane.busy), default=None)
+        timeout = (
+            None if soonest is None or soonest == float("inf") else max(0.0, soonest - self._loop.time())
+        )
+        await asyncio.wait({self._awake, *self._passes}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if self._awake.done():
+            self._awake = self._loop.create_future()
+
+    def _collect(self) -> None:
+        for one in [one for one in self._passes if one.done()]:
+            self._passes.discard(one)
+            self._stale = one.result() or self._stale
+
+    async def _replace_client(self) -> Look | None:
+        """Read the connection anew and open a client; give the fault if that cannot be done now."""
+        assert self._open_client is not None
+        if self._client is not None:
+            _log.info("S3 refused the credentials; reading the connection anew for %d waits", self._size)
+        try:
+            await self._close_client()
+            self._client = await self._opened.enter_async_context(self._open_client())
+        except InferenceError as error:
+            if not error.retryable:
+                await self._end_waits(error, as_verdict=True)
+            return Look(Seen.FAULT, error.code or type(error).__name__)
+        except Exception as error:
+            code = fault_code(error)
+            if code is None and type(error).__module__ == "builtins":
+                raise
+            return Look(Seen.FAULT, code or type(error).__name__)
+        self._stale = False
+        return None
+
+    async def _close_client(self) -> None:
+        self._client = None
+        opened, self._opened = self._opened, AsyncExitStack()
+        await opened.aclose()
+
+    async def _end_waits(self, outcome: Exception, *, as_verdict: bool) -> None:
+        waiters = [waiter for lane in self._lanes.values() for waiter in lane.waiters()]
+        for count, waiter in enumerate(waiters, 1):
+            waiter.end(outcome, as_verdict=as_verdict)
+            if not count % _CHUNK:
+                await asyncio.sleep(0)
+
+    async def _end(self, outcome: Exception) -> None:
+        for one in self._passes:
+            one.cancel()
+        if self._passes:
+            await asyncio.wait(self._passes)
+        try:
+            await self._end_waits(outcome, as_verdict=False)
+        finally:
+            await self._close_client()
+
+
+def _bucket_names(waiter: Waiter) -> tuple[str, str]:
+    inference = waiter.wait.inference
+    output = inference.output_location.bucket
+    failure = inference.failure_location
+    return (output, output if failure is None else failure.bucket)
