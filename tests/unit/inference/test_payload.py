@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import builtins
 import csv
 import datetime
 import decimal
@@ -23,12 +22,6 @@ CANARY = "canary7f3a"
 JSON_LINES_TYPES = [
     f"application/{name}" for name in ("jsonlines", "x-jsonlines", "jsonl", "x-jsonl", "ndjson", "x-ndjson")
 ]
-
-
-def npy_of(value: Any, **options: Any) -> bytes:
-    out = io.BytesIO()
-    np.save(out, value, **options)
-    return out.getvalue()
 
 
 def refused(payload: Any, content_type: str) -> PayloadError:
@@ -323,82 +316,6 @@ def test_a_malformed_answer_is_typed_kept_and_not_quoted(body: bytes, content_ty
 def test_a_long_cell_is_read() -> None:
     cell = "x" * (csv.field_size_limit() + 1)
     assert decode(cell.encode(), "text/csv").value == [[cell]]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        [[1, 2], [3, 4]],
-        [1.5, -0.0],
-        [True, False],
-        ["a", "éé"],
-        [],
-        [[], []],
-        3,
-        np.arange(6, dtype=">i2").reshape(2, 3),
-        np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]),
-    ],
-    ids=repr,
-)
-def test_an_array_makes_the_round_trip(value: Any) -> None:
-    body = encode(value, "application/x-npy")
-    assert np.array_equal(np.load(io.BytesIO(body), allow_pickle=False), np.asarray(value))
-    assert decode(body, "application/x-npy") == Decoded(np.asarray(value).tolist(), "npy")
-
-
-def test_a_long_double_is_read_as_a_float() -> None:
-    value = decode(npy_of(np.array([1.5], dtype=np.longdouble)), "application/x-npy").value
-    assert [type(each) for each in value] == [float]
-
-
-@pytest.mark.parametrize(
-    "value", [[[1], [1, 2]], [{CANARY: 1}], [object()], np.array(["2026"], dtype="M8"), None, {}]
-)
-def test_what_is_no_plain_array_is_refused(value: Any) -> None:
-    assert "equal lengths" in str(refused(value, "application/x-npy"))
-
-
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (npy_of(np.array([{CANARY: 1}], dtype=object), allow_pickle=True), "an npy array of 'O'"),
-        (npy_of(np.array(["2026"], dtype="M8[D]")), "an npy array of 'M'"),
-        (npy_of(np.array([1j])), "an npy array of 'c'"),
-        (npy_of(np.zeros(2, dtype=[("a", "i4")])), "an npy array of 'V'"),
-        (npy_of(np.zeros(4))[:-1], "another length"),
-        (npy_of(np.zeros(4)) + b"x", "another length"),
-        (npy_of(np.zeros(4)).replace(b"(4,)", b"(9,)"), "another length"),
-        (npy_of(np.zeros((1, 0))).replace(b"(1, 0), }         ", b"(999999999, 0), } "), "another length"),
-        (npy_of(np.zeros(4))[:20], "not an npy array"),
-        (npy_of(np.zeros(4)).replace(b"'descr'", b"'dxscr'"), "not an npy array"),
-    ],
-)
-def test_a_malformed_array_is_typed_before_room_is_made_for_it(body: bytes, why: str) -> None:
-    assert why in str(malformed(body, "application/x-npy"))
-
-
-def test_a_second_version_header_is_read() -> None:
-    out = io.BytesIO()
-    np.lib.format.write_array(out, np.array([1, 2]), version=(2, 0))
-    assert decode(out.getvalue(), "application/x-npy").value == [1, 2]
-
-
-def test_without_numpy_the_errors_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = npy_of(np.zeros(2))
-    real = builtins.__import__
-
-    def no_numpy(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "numpy":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", no_numpy)
-    assert "airflow-provider-aiml[numpy]" in str(refused([1.0], "application/x-npy"))
-    with pytest.raises(ResponseError) as caught:
-        decode(body, "application/x-npy")
-    assert "airflow-provider-aiml[numpy]" in str(caught.value)
-    assert caught.value.partial_body is body
-    assert encode(body, "application/x-npy") is body
 
 
 def test_an_object_is_loaded_whole(tmp_path: Path) -> None:
