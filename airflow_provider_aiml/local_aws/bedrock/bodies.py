@@ -90,7 +90,7 @@ def _problems(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]
     elif isinstance(value, str):
         if len(value) < schema.get("minLength", 0):
             yield f"{path}: expected minLength: {schema['minLength']}, actual: {len(value)}"
-    elif isinstance(value, (int, float)):
+    else:
         yield from _range_problems(value, schema, path)
 
 
@@ -106,7 +106,7 @@ def _object_problems(value: Mapping[str, Any], schema: Mapping[str, Any], path: 
             yield f"{path}: extraneous key [{key}] is not permitted"
 
 
-def _range_problems(value: float, schema: Mapping[str, Any], path: str) -> Iterator[str]:
+def _range_problems(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
     if value < schema.get("minimum", value):
         yield f"{path}: {value} is not greater or equal to {schema['minimum']}"
     if value > schema.get("maximum", value):

@@ -139,8 +139,8 @@ def _check_documents(model: Model, path: str, message: Mapping[str, Any]) -> Non
         if not _DOCUMENT_NAME.fullmatch(document["name"]):
             raise invalid(
                 f"The format of the name at {path}.{where} is invalid. The document file name can only "
-                "contain alphanumeric characters, whitespace characters, hyphens, parentheses, and square brackets. "
-                "The name can't contain more than one consecutive whitespace character."
+                "contain alphanumeric characters, whitespace characters, hyphens, parentheses, and square "
+                "brackets. The name can't contain more than one consecutive whitespace character."
             )
         if len(document["source"].get("bytes", b"")) > _DOCUMENT_BYTES:
             raise invalid(f"The document at {path}.{where} is larger than {_DOCUMENT_BYTES} bytes.")

@@ -88,8 +88,8 @@ def find_fault(model: Model, metadata: Mapping[str, str] | str | None) -> Fault:
 
     :param model: the model asked.
     :param metadata: the request's metadata; InvokeModel's is a JSON string.
-    :raises ApiError: the fault itself, if it comes before the answer; ``ValidationException`` for metadata that
-        is no JSON object and a fault that there is not.
+    :raises ApiError: the fault itself, if it comes before the answer; ``ValidationException`` for metadata
+        that is no JSON object, and for a fault that there is not.
     """
     name = _asked(model, metadata)
     if name in _BEFORE:

@@ -55,7 +55,8 @@ def _sequence(parsed: Any, repeats: int) -> str:
 
 def _part(operation: Any, argument: Any, repeats: int) -> str:
     if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT):
-        return _repeated(*argument, repeats)
+        low, high, inner = argument
+        return _repeated(low, high, inner, repeats)
     if operation is sre.LITERAL:
         return chr(argument)
     if operation is sre.AT:

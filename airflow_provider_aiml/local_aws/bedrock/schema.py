@@ -17,6 +17,10 @@ from airflow_provider_aiml.local_aws.bedrock.refusals import invalid
 __all__ = ["fit"]
 
 _DEEPEST = 24
+_MOST_VALUES = 20_000
+_LONGEST = 100_000
+_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?!\w)")
+_QUOTED = re.compile(r'"([^"\n]{1,200})"')
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -38,15 +42,20 @@ def fit(schema: Mapping[str, Any] | bool, text: str = "") -> Any:
     :param text: where values are taken from if they fit.
     :raises ApiError: ``ValidationException`` if the schema is not one or no value is found.
     """
-    return _Fitter(schema, text).value(schema, "answer", 0)
+    try:
+        return _Fitter(schema, text).value(schema, "answer", 0)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise invalid(f"The JSON schema is not one: {error}") from None
 
 
 class _Fitter:
     def __init__(self, root: Mapping[str, Any] | bool, text: str) -> None:
         self.root = root
         self.text = text
-        self.numbers = [float(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])", text)]
-        self.strings = re.findall(r'"([^"\n]{1,200})"', text)
+        self.values = 0
+        unquoted = _QUOTED.sub(" ", text)
+        self.numbers = [float(found) for found in _NUMBER.findall(unquoted)]
+        self.strings: list[str] = _QUOTED.findall(text)
         self.makers: dict[str, Callable[[Mapping[str, Any], str, int], Any]] = {
             "array": self.array,
             "boolean": self.boolean,
@@ -58,7 +67,8 @@ class _Fitter:
         }
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
-        if depth > _DEEPEST:
+        self.values += 1
+        if depth > _DEEPEST or self.values > _MOST_VALUES:
             raise invalid("The JSON schema is recursive without end.")
         if schema is True:
             return {}
@@ -128,9 +138,11 @@ class _Fitter:
         items: list[Any] = []
         for number in range(wanted):
             rule = first[number] if number < len(first) else schema.get("items", {"type": "string"})
-            items.append(
-                self.value(_other_than(rule, items) if schema.get("uniqueItems") else rule, name, depth + 1)
-            )
+            unique = schema.get("uniqueItems", False)
+            item = self.value(_other_than(rule, items) if unique else rule, name, depth + 1)
+            if unique and item in items:
+                raise invalid("The stand-in cannot fill an array with so many unique items.")
+            items.append(item)
         return items
 
     def boolean(self, schema: Mapping[str, Any], name: str, depth: int) -> bool:
@@ -150,6 +162,8 @@ class _Fitter:
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         made = self.strings.pop(0) if self.strings else f"stand-in {name.replace('_', ' ')}"
+        if schema.get("minLength", 0) > _LONGEST:
+            raise invalid(f"The stand-in makes no string longer than {_LONGEST}.")
         made = made.ljust(schema.get("minLength", 0), ".")
         return made[: schema.get("maxLength", len(made))]
 
@@ -170,9 +184,12 @@ def _other_than(rule: Any, taken: list[Any]) -> Any:
     if "enum" in rule:
         return {**rule, "enum": [value for value in rule["enum"] if value not in taken] or rule["enum"]}
     if rule.get("type") in ("integer", "number"):
-        return {**rule, "exclusiveMinimum": max(taken)}
+        numbers = [item for item in taken if isinstance(item, (int, float))]
+        return {**rule, "exclusiveMinimum": max(numbers)} if numbers else rule
     if rule.get("type") == "string":
         return {"const": f"{taken[0]} {len(taken) + 1}"}
+    if rule.get("type") == "boolean":
+        return {"const": not taken[0]}
     return rule
 
 

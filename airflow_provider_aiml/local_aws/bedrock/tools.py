@@ -2,7 +2,7 @@
 
 - A forced choice (``any`` or a named tool) always calls.
 - ``use tool NAME with {json}`` in the latest text of the user calls NAME with that input, or with one made
-  from its schema where there is no ``with``. NAME need not be declared: so a test can ask for an unknown tool.
+  from its schema where there is no ``with``. NAME need not be declared, so a test can ask for an unknown one.
 - Several of these joined by ``and`` are called in one turn, joined by ``then`` one turn after the other.
 - ``use tool NAME forever`` calls it again at each turn.
 - Otherwise a declared tool whose name (``get_weather`` or ``get weather``) the text mentions is called once.

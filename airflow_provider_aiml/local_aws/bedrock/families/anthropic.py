@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +91,7 @@ def _blocks(content: str | list[Mapping[str, Any]], path: str) -> list[Block]:
 def _block(part: Mapping[str, Any], path: str) -> Block:
     try:
         return _translated(part, path)
-    except (KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise invalid(f"{path}: Input should be a valid {part['type']} block: {error}") from None
 
 

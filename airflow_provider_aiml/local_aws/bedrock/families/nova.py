@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,7 @@ def read(model: Model, body: Body) -> Conversation:
         inference = dict(body.get("inferenceConfig", {}))
         inference["maxTokens"] = inference.get("maxTokens", inference.get("max_new_tokens", 4096))
         return conversation_from(model, {**request, "inferenceConfig": inference})
-    except (KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise invalid(
             f"Malformed input request: {error!r}, please reformat your input and try again."
         ) from None
