@@ -1,0 +1,134 @@
+"""Which submission of an inference counts, and whether another one has to be bought.
+
+Pure decisions over what an earlier try recorded and what a look at S3 saw; the clock is passed in. Each
+submission of the same request has an ordinal: 1 for the first, 2 where the first one failed, and so on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_aiml.exceptions import Problem, RequestError
+from airflow_provider_aiml.inference.outputs import Look, Seen
+from airflow_provider_aiml.inference.submissions import Submission
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.inference.identity import TaskIdentity
+
+UNCERTAIN_TIMEOUT = 3_600.0
+"""Seconds to wait, by default, for the output of a request that may or may not have been sent."""
+_FILENAME_LENGTH = 28
+"""Hexadecimal characters of a file name: with its ending it is what SageMaker takes at most, 32."""
+
+
+class Step(StrEnum):
+    """What to do next."""
+
+    SEND = "send"
+    USE = "use"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRecord:
+    """What a try wrote down, for the next one to find.
+
+    :param state: ``asked``: about to be sent; ``submitted``: SageMaker took it and named its locations.
+    :param ordinal: the how manieth submission of this request it is.
+    :param asked_at: when it was about to be sent, in seconds since the epoch.
+    :param submission: its locations and deadline, once submitted.
+    """
+
+    state: Literal["asked", "submitted"]
+    ordinal: int
+    asked_at: float
+    submission: Submission | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the JSON-safe form, which :meth:`from_dict` reverses."""
+        facts: dict[str, Any] = {"state": self.state, "ordinal": self.ordinal, "asked_at": self.asked_at}
+        if self.submission is not None:
+            facts["submission"] = self.submission.to_dict()
+        return facts
+
+    @classmethod
+    def from_dict(cls, facts: Any, *, now: float) -> SubmissionRecord | None:
+        """Read a record; one that cannot be read counts as absent.
+
+        :param now: seconds since the epoch, for a submission without a deadline.
+        """
+        if not isinstance(facts, Mapping) or facts.get("state") not in ("asked", "submitted"):
+            return None
+        try:
+            ordinal, asked_at = int(facts["ordinal"]), float(facts["asked_at"])
+            if facts["state"] == "asked":
+                return cls("asked", ordinal, asked_at)
+            return cls("submitted", ordinal, asked_at, Submission.from_dict(facts["submission"], now=now))
+        except (KeyError, TypeError, ValueError, RequestError):
+            return None
+
+
+def step_after_look(record: SubmissionRecord, look: Look, now: float) -> Step:
+    """Decide what follows from a look at the locations of a recorded submission.
+
+    :param record: a record in the state ``submitted``.
+    :param look: what was seen there.
+    :param now: seconds since the epoch.
+    """
+    if look.seen is Seen.OUTPUT:
+        return Step.USE
+    expired = record.submission is not None and now >= record.submission.deadline
+    if look.seen is Seen.FAILURE or (expired and look.seen is not Seen.FAULT):
+        return Step.SEND
+    return Step.WAIT
+
+
+def uncertain_until(
+    record: SubmissionRecord, policy: Literal["wait", "invoke"], timeout: float, now: float
+) -> float | None:
+    """Give until when to wait for a request that may or may not have been sent; None: send it.
+
+    :param record: a record in the state ``asked``.
+    :param policy: ``wait`` or ``invoke``.
+    :param timeout: seconds from when it was about to be sent.
+    :param now: seconds since the epoch.
+    """
+    until = record.asked_at + timeout
+    return until if policy == "wait" and now < until else None
+
+
+def output_names(task: TaskIdentity, identity: str, ordinal: int) -> dict[str, str]:
+    """Give the id, path extension and file name of a submission, the same in every try.
+
+    All outputs of one DAG run share a path, so that one LIST sees many of them.
+
+    :param task: the task instance.
+    :param identity: the request's identity.
+    :param ordinal: the how manieth submission of this request it is.
+    :return: ``inference_id`` (at most 64 characters), ``s3_output_path_extension`` and ``filename`` (at most
+        32 characters), in the characters that SageMaker takes.
+    """
+    run = _digest(f"{len(task.dag_id)}:{task.dag_id}{task.run_id}")[:16]
+    return {
+        "inference_id": f"{identity}-{ordinal}",
+        "s3_output_path_extension": f"aiml/{run}",
+        "filename": f"{_digest(f'{identity}-{ordinal}')[:_FILENAME_LENGTH]}.out",
+    }
+
+
+def check_uncertain_policy(policy: object) -> None:
+    """Refuse what is no policy for uncertain submissions.
+
+    :raises RequestError: it is neither ``wait`` nor ``invoke``.
+    """
+    if policy not in ("wait", "invoke"):
+        problem = Problem("on_uncertain", f"a {type(policy).__name__} of another value", "'wait' or 'invoke'")
+        raise RequestError("The submission cannot be made", problems=(problem,))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
