@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
+from botocore.eventstream import ParserError
 from botocore.parsers import ResponseParserError
 
 from airflow_provider_aiml.exceptions import (
@@ -294,7 +295,7 @@ def _never_answered(error: BaseException, operation: str) -> InferenceError:
             retryable=isinstance(error, _TRANSIENT),
             hint=hint or "check the connection's extra and the worker's AWS settings",
         )
-    if isinstance(error, ResponseParserError | json.JSONDecodeError):
+    if isinstance(error, ResponseParserError | ParserError | json.JSONDecodeError):
         return ResponseError(f"{operation}: the answer is malformed", code=type(error).__name__)
     if isinstance(error, boto.SSLError) and not _broke_off(error):
         return AwsConfigurationError(
