@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 
 import pytest
+from airflow_provider_aiml.local_aws.bedrock import tokens
 
 JAMBA = "ai21.jamba-1-5-mini-v1:0"
-CLAUDE = "eu.anthropic.claude-sonnet-4-20250514-v1:0"
 NOVA = "us.amazon.nova-pro-v1:0"
 TITAN = "amazon.titan-text-express-v1"
 LLAMA = "meta.llama3-1-8b-instruct-v1:0"
@@ -155,115 +154,6 @@ def test_latency_and_service_tier_come_back_with_the_content_type(ask):
     assert answer["serviceTier"] == "flex"
 
 
-def test_claude_answers_as_a_message(ask):
-    answer = ask.invoke(CLAUDE, claude(USER, system="Be kind"))
-
-    assert answer["type"] == "message"
-    assert answer["role"] == "assistant"
-    assert answer["model"] == "anthropic.claude-sonnet-4-20250514-v1:0"
-    assert "Your name is Ada." in answer["content"][0]["text"]
-    assert '"Be kind"' in answer["content"][0]["text"]
-    assert (answer["stop_reason"], answer["stop_sequence"]) == ("end_turn", None)
-    assert set(answer["usage"]) == {"input_tokens", "output_tokens"}
-
-
-def test_claude_names_the_stop_sequence(ask):
-    answer = ask.invoke(CLAUDE, claude({"role": "user", "content": 'Say "a b"'}, stop_sequences=["b"]))
-
-    assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", "b")
-
-
-def test_claude_calls_tools_and_reads_their_results(ask):
-    tools = [{"name": "add", "input_schema": {"type": "object"}}]
-    question = {"role": "user", "content": 'use tool add with {"a": 1}'}
-    first = ask.invoke(CLAUDE, claude(question, tools=tools))
-    use = first["content"][0]
-    result = {"type": "tool_result", "tool_use_id": use["id"], "content": "no", "is_error": True}
-    turns = [
-        question,
-        {"role": "assistant", "content": first["content"]},
-        {"role": "user", "content": [result]},
-    ]
-    second = ask.invoke(CLAUDE, claude(*turns, tools=tools))
-
-    assert (use["type"], use["name"], use["input"]) == ("tool_use", "add", {"a": 1})
-    assert first["stop_reason"] == "tool_use"
-    assert "The tool add failed: no" in second["content"][0]["text"]
-
-
-@pytest.mark.parametrize(
-    ("choice", "stop"),
-    [
-        ({"type": "tool", "name": "add"}, "tool_use"),
-        ({"type": "any"}, "tool_use"),
-        ({"type": "none"}, "end_turn"),
-    ],
-)
-def test_claude_follows_the_tool_choice(ask, choice, stop):
-    body = claude({"role": "user", "content": "Hi"}, tools=[{"name": "add"}], tool_choice=choice)
-
-    assert ask.invoke(CLAUDE, body)["stop_reason"] == stop
-
-
-def test_claude_reads_images_documents_and_thoughts(ask):
-    data = base64.b64encode(PNG).decode()
-    content = [
-        {"type": "text", "text": "line 1 of notes"},
-        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
-        {"type": "document", "title": "notes", "source": {"type": "text", "data": "hello"}},
-        {
-            "type": "document",
-            "source": {
-                "type": "base64",
-                "media_type": "application/pdf",
-                "data": base64.b64encode(b"%PDF-").decode(),
-            },
-        },
-    ]
-    thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
-    turns = [USER, {"role": "assistant", "content": [thought]}, {"role": "user", "content": content}]
-    answer = ask.invoke(CLAUDE, claude(*turns, thinking={"type": "enabled", "budget_tokens": 1024}))
-
-    assert answer["content"][0]["type"] == "thinking"
-    said = answer["content"][1]["text"]
-    assert "image (png): 2x3 pixels" in said
-    assert 'Line 1 of notes reads: "hello"' in said
-    assert "(pdf): 0 pages" in said
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ({"messages": [USER], "max_tokens": 5}, "required key [anthropic_version] not found"),
-        (claude(USER, anthropic_version="x"), "not a valid enum value"),
-        (claude(USER, top_q=1), "extraneous key [top_q] is not permitted"),
-        (claude({"role": "user", "content": ""}), "expected minLength: 1, actual: 0"),
-        (claude(USER, {"role": "assistant", "content": "x"}), "prefill"),
-        (claude({"role": "user", "content": [{"type": "poem"}]}), "Input tag 'poem'"),
-        (
-            claude({"role": "user", "content": [{"type": "image"}]}),
-            "messages.0.content.0: Input should be a valid image",
-        ),
-        (
-            claude(
-                {
-                    "role": "user",
-                    "content": [
-                        {
-                            "type": "image",
-                            "source": {"type": "base64", "media_type": "image/png", "data": "é"},
-                        }
-                    ],
-                }
-            ),
-            "valid image",
-        ),
-    ],
-)
-def test_a_claude_body_that_is_wrong_is_refused(ask, body, said):
-    assert said in ask.invoke_refused(CLAUDE, body)
-
-
 def test_nova_answers_in_converses_shape(ask):
     body = {
         "schemaVersion": "messages-v1",
@@ -328,9 +218,9 @@ def test_titan_answers_with_results_and_the_reason(ask, config, reason):
 
     result = answer["results"][0]
     assert result["completionReason"] == reason
-    assert "stand-in"[:2] in result["outputText"] or reason == "LENGTH"
+    assert result["outputText"].startswith("I am")
     assert answer["inputTextTokenCount"] == 2
-    assert result["tokenCount"] >= 2
+    assert result["tokenCount"] == tokens.count(result["outputText"])
 
 
 def test_llama_answers_with_a_generation(ask):
@@ -383,101 +273,6 @@ def test_mistral_takes_a_plain_prompt(ask):
 )
 def test_behind_a_provisioned_model_the_body_tells_the_family(ask, body, key):
     assert key in ask.invoke("arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abcdefghijkl", body)
-
-
-def length(vector):
-    return math.sqrt(sum(value * value for value in vector))
-
-
-def test_titan_v1_embeds_in_1536_dimensions(ask):
-    answer = ask.invoke("amazon.titan-embed-text-v1", {"inputText": "Hello there"})
-
-    assert len(answer["embedding"]) == 1536
-    assert length(answer["embedding"]) == pytest.approx(1)
-    assert answer["inputTextTokenCount"] == 4
-
-
-@pytest.mark.parametrize(
-    ("members", "dimensions"), [({}, 1024), ({"dimensions": 256}, 256), ({"dimensions": 512}, 512)]
-)
-def test_titan_v2_embeds_in_as_many_dimensions_as_wanted(ask, members, dimensions):
-    vector = ask.invoke("amazon.titan-embed-text-v2:0", {"inputText": "Hello", **members})["embedding"]
-
-    assert len(vector) == dimensions
-    assert length(vector) == pytest.approx(1)
-
-
-def test_titan_v2_may_leave_the_length_and_give_bits(ask):
-    body = {"inputText": "Hello", "normalize": False, "embeddingTypes": ["binary"]}
-    answer = ask.invoke("amazon.titan-embed-text-v2:0", body)
-    floats = ask.invoke("amazon.titan-embed-text-v2:0", {**body, "embeddingTypes": ["float", "binary"]})
-
-    assert set(answer["embeddingsByType"]["binary"]) == {0, 1}
-    assert "embedding" not in answer
-    assert length(floats["embedding"]) == pytest.approx(3)
-
-
-def test_texts_that_share_words_are_nearer(ask):
-    one, near, far = (
-        ask.invoke("amazon.titan-embed-text-v2:0", {"inputText": text})["embedding"]
-        for text in ("the red house by the sea", "a red house by the lake", "quarterly accounting figures")
-    )
-
-    def similarity(other):
-        return sum(a * b for a, b in zip(one, other, strict=True))
-
-    assert similarity(near) > similarity(far) + 0.2
-
-
-@pytest.mark.parametrize(
-    ("model", "body", "said"),
-    [
-        ("amazon.titan-embed-text-v1", {"inputText": "x", "dimensions": 256}, "extraneous key [dimensions]"),
-        (
-            "amazon.titan-embed-text-v2:0",
-            {"inputText": "x", "dimensions": 300},
-            "#/dimensions: 300 is not a valid enum",
-        ),
-        ("amazon.titan-embed-text-v2:0", {"inputText": ""}, "expected minLength: 1"),
-        ("amazon.titan-embed-text-v2:0", {"inputText": "x " * 9000}, "Too many input tokens"),
-        ("cohere.embed-english-v3", {"texts": ["x"]}, "required key [input_type]"),
-        (
-            "cohere.embed-english-v3",
-            {"texts": ["x"] * 97, "input_type": "clustering"},
-            "maximum item count: 96",
-        ),
-        (
-            "cohere.embed-english-v3",
-            {"texts": ["x"], "input_type": "clustering", "output_dimension": 256},
-            "extraneous",
-        ),
-    ],
-)
-def test_a_body_that_cannot_be_embedded_is_refused(ask, model, body, said):
-    assert said in ask.invoke_refused(model, body)
-
-
-def test_cohere_embeds_many_texts(ask):
-    answer = ask.invoke("cohere.embed-english-v3", {"texts": ["a", "b"], "input_type": "search_query"})
-
-    assert [len(vector) for vector in answer["embeddings"]] == [1024, 1024]
-    assert answer["response_type"] == "embeddings_floats"
-
-
-def test_cohere_embeds_by_type(ask):
-    kinds = ["float", "int8", "uint8", "binary", "ubinary"]
-    body = {"texts": ["a"], "input_type": "search_query", "embedding_types": kinds, "output_dimension": 256}
-    embeddings = ask.invoke("cohere.embed-v4:0", body)["embeddings"]
-
-    assert [len(embeddings[kind][0]) for kind in kinds] == [256, 256, 256, 32, 32]
-    assert all(-128 <= value <= 127 for value in embeddings["int8"][0] + embeddings["binary"][0])
-    assert all(0 <= value <= 255 for value in embeddings["uint8"][0] + embeddings["ubinary"][0])
-
-
-def test_a_model_that_embeds_cannot_stream(ask):
-    error = ask.refused("InvokeModelWithResponseStream", modelId="amazon.titan-embed-text-v1", body=b"{}")
-
-    assert error.message == "The model is unsupported for streaming."
 
 
 @pytest.mark.parametrize(
