@@ -177,8 +177,12 @@ class InferenceCallsMixin(AwsClientMixin):
         return RetryPolicy.from_args(self.retry_args, settings.attempts_bound)
 
     def s3_client(self) -> Any:
-        """Make a boto3 S3 client with this hook's connection, region and settings."""
-        return S3Hook.beside(self).conn
+        """Give a boto3 S3 client with this hook's connection, region and settings; always the same one."""
+        return self._s3_hook.conn
+
+    @cached_property
+    def _s3_hook(self) -> S3Hook:
+        return S3Hook.beside(self)
 
     def aopen_s3_client(self) -> AbstractAsyncContextManager[Any]:
         """Open an aiobotocore S3 client with this hook's connection, region and settings."""

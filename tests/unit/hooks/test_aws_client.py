@@ -379,6 +379,7 @@ def test_s3_is_asked_through_the_same_connection(connect, wire, reply):
     assert (client.meta.endpoint_url, client.meta.region_name) == (wire.url, "us-east-2")
     assert client.meta.config.read_timeout == 9
     assert client.meta.config.retries.get("total_max_attempts") != 1
+    assert hook.s3_client() is client
 
 
 def test_s3_may_have_an_endpoint_of_its_own(connect):

@@ -299,6 +299,22 @@ def test_a_bad_request_is_not_sent(call, sagemaker, wire):
     assert not wire.requests
 
 
+def test_a_request_can_be_checked_without_sending_it(sagemaker, wire):
+    hook = sagemaker()
+    hook.check("InvokeEndpoint", {"endpoint_name": "e", "body": b"x"})
+
+    with pytest.raises(RequestError):
+        hook.check("InvokeEndpoint", {"endpoint_name": "-bad", "body": b"x"})
+    assert not wire.requests
+
+
+def test_the_client_itself_can_be_used_for_what_the_hook_does_not_offer(sagemaker, wire):
+    response = sagemaker().conn.invoke_endpoint(EndpointName="e", Body=b"x")
+
+    assert response["Body"].read() == b'{"ok": true}'
+    assert len(wire.requests) == 1
+
+
 def test_too_large_a_body_is_not_sent(call, sagemaker, wire):
     with pytest.raises((PayloadError, RequestError)):
         call.endpoint(sagemaker(), body=b"x" * 6_291_457)
