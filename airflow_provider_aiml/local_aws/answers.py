@@ -31,8 +31,7 @@ def result_answer(operation: OperationModel, result: dict[str, Any]) -> Answer:
     status = operation.http.get("responseCode", 200)
     shape = operation.output_shape
     headers = [_request_id()]
-    if shape is None:
-        return Answer(status, headers, b"{}")
+    assert shape is not None
     in_body = {}
     for name, member in shape.members.items():
         value = result.get(name)
@@ -103,8 +102,9 @@ def foreign_error_answer(error: ApiError, request: Request) -> Answer:
     if target or request.headers.get("content-type", "").startswith("application/x-amz-json"):
         body = json.dumps({"__type": error.code, "message": message, **error.fields}).encode()
         return Answer(error.status, [_request_id(), ("Content-Type", "application/x-amz-json-1.1")], body)
+    is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     what = f"<Code>{escape(error.code)}</Code><Message>{escape(message)}</Message>"
-    if request.signing_name in {"s3", None}:
+    if request.signing_name == "s3" or not (request.signing_name or is_form):
         # S3's answer to HEAD has no body, so that clients see the status as the code.
         text = (
             "" if request.method == "HEAD" else f"<Error>{what}<RequestId>{uuid.uuid4()}</RequestId></Error>"

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import json
 import logging
-import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_aiml.local_aws.faults import Fault, Faults, Target
-from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers
+from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers, forced_answer
 from airflow_provider_aiml.local_aws.wsgi_bridge import Moto, MotoRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_aiml.local_aws.endpoints import AsyncConfig, Endpoint
 
 __all__ = ["AsyncQueue", "QueuedInference", "split_location"]
@@ -32,6 +29,7 @@ _TARGET = "sagemaker:AsyncInference"
 _DEFAULT_TTL_SECONDS = 21_600
 _DEFAULT_TIMEOUT_SECONDS = 900
 _LARGEST_NOTICE_BYTES = 128 * 1024
+_EXPIRED = "ClientError: Request expired: its RequestTTLSeconds passed while it was queued."
 
 
 @dataclass(slots=True)
@@ -44,7 +42,6 @@ class QueuedInference:
     :param failure: the URI that its failure would have; None if the endpoint has no failure path.
     :param forced: a failure that was asked for, instead of running the model.
     :param received: when it was submitted.
-    :param waited_from: the same, on the clock that its time to live is measured by.
     """
 
     endpoint: Endpoint
@@ -53,7 +50,6 @@ class QueuedInference:
     failure: str | None
     forced: Fault | None
     received: datetime
-    waited_from: float
     content_type: str | None = field(default=None)
 
     @property
@@ -67,7 +63,8 @@ class InferenceFailedError(Exception):
     """An inference that ends in a failure.
 
     :param reason: the failureReason of the notice.
-    :param body: what the failure object holds; default: the reason.
+    :param body: what the failure object holds: the model's failure response, or else the reason.
+    :param content_type: the media type of ``body``.
     """
 
     def __init__(self, reason: str, body: bytes | None = None, content_type: str = "text/plain") -> None:
@@ -96,19 +93,13 @@ def split_location(location: str) -> tuple[str, str]:
 
 
 class AsyncQueue:
-    """The queues of every asynchronous endpoint.
+    """The queues of every asynchronous endpoint."""
 
-    :param clock: seconds, for times to live.
-    """
-
-    def __init__(
-        self, moto: Moto, containers: Containers, faults: Faults, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, moto: Moto, containers: Containers, faults: Faults) -> None:
         self._moto = moto
         self._containers = containers
         self._faults = faults
-        self._clock = clock
-        self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._places: dict[tuple[str, str, int], asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def submit(
@@ -124,7 +115,7 @@ class AsyncQueue:
         output = f"{folder}/{members.get('Filename', f'{name}.out')}"
         failure = f"{config.s3_failure_path.rstrip('/')}/{name}-error.out" if config.s3_failure_path else None
         now = datetime.now(UTC)
-        inference = QueuedInference(endpoint, members, output, failure, forced, now, self._clock())
+        inference = QueuedInference(endpoint, members, output, failure, forced, now)
         task = asyncio.create_task(self._run(inference))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -145,35 +136,47 @@ class AsyncQueue:
         return len(self._running)
 
     async def _run(self, inference: QueuedInference) -> None:
-        endpoint = inference.endpoint
-        place = self._places.setdefault(
-            (endpoint.region, endpoint.name), asyncio.Semaphore(inference.config.max_concurrent)
-        )
+        target = Target(_TARGET, inference.endpoint.name)
         try:
-            async with place:
-                answer = await self._infer(inference)
+            place = self._place(inference.endpoint, inference.config)
+            await self._wait_for(place, inference)
+            try:
+                answer = await self._infer(inference, target)
+            finally:
+                place.release()
+            if answer is not None and not self._faults.take(target, "lose_answer"):
                 await self._succeed(inference, answer)
         except InferenceFailedError as failure:
-            await self._fail(inference, failure)
+            if not self._faults.take(target, "lose_answer"):
+                await self._fail(inference, failure)
         except MotoRefusedError:
-            _log.warning(
-                "The outcome of inference %s is lost", inference.members["InferenceId"], exc_info=True
-            )
+            _log.warning("The output of %s could not be written", inference.output, exc_info=True)
 
-    async def _infer(self, inference: QueuedInference) -> ContainerAnswer:
-        members = inference.members
-        target = Target(_TARGET, inference.endpoint.name)
+    def _place(self, endpoint: Endpoint, config: AsyncConfig) -> asyncio.Semaphore:
+        """Give what bounds how many inferences of an endpoint run at once."""
+        key = (endpoint.region, endpoint.name, config.max_concurrent)
+        return self._places.setdefault(key, asyncio.Semaphore(config.max_concurrent))
+
+    async def _wait_for(self, place: asyncio.Semaphore, inference: QueuedInference) -> None:
+        lives_for = inference.members.get("RequestTTLSeconds", _DEFAULT_TTL_SECONDS)
+        try:
+            async with asyncio.timeout(lives_for):
+                await place.acquire()
+        except TimeoutError as error:
+            raise InferenceFailedError(_EXPIRED) from error
+
+    async def _infer(self, inference: QueuedInference, target: Target) -> ContainerAnswer | None:
+        """Run an inference; None if it was made to vanish."""
         delay = self._faults.take(target, "delay")
         await asyncio.sleep(delay.seconds if delay else inference.config.delay)
-        lives_for = members.get("RequestTTLSeconds", _DEFAULT_TTL_SECONDS)
-        if self._clock() - inference.waited_from >= lives_for:
-            raise InferenceFailedError(
-                "ClientError: Request expired: its RequestTTLSeconds passed in the queue."
-            )
+        if self._faults.take(target, "drop"):
+            return None
+        if self._faults.take(target, "expire"):
+            raise InferenceFailedError(_EXPIRED)
         forced = inference.forced or self._faults.take(target, "model_error")
         if forced is not None:
-            body = (forced.message or "the model failed on demand").encode()
-            return _good(ContainerAnswer(forced.status or 500, {}, body))
+            return _good(forced_answer(forced))
+        members = inference.members
         body, stored_type = await self._input(members)
         inference.content_type = members.get("ContentType", stored_type)
         asked = {**members, "Body": body, "ContentType": inference.content_type}
@@ -208,9 +211,7 @@ class AsyncQueue:
             response = {"contentType": failure.content_type, "outputLocation": inference.failure}
             await self._notify(inference, "Failed", response, failure.body, failure.reason)
         except MotoRefusedError:
-            _log.warning(
-                "The failure of inference %s is lost", inference.members["InferenceId"], exc_info=True
-            )
+            _log.warning("The failure of %s could not be told", inference.output, exc_info=True)
 
     async def _notify(
         self,
@@ -245,7 +246,7 @@ def _good(answer: ContainerAnswer) -> ContainerAnswer:
         f'ClientError: Received {who} error ({answer.status}) from model with message "{text}". '
         "See the SageMaker Endpoint logs in your account for more information."
     )
-    raise InferenceFailedError(reason)
+    raise InferenceFailedError(reason, answer.body, answer.headers.get("content-type", "text/plain"))
 
 
 def _notice(

@@ -92,6 +92,7 @@ class Cloud:
         await self.bedrock.clear()
         if self._loading is not None:
             self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
         await self.processes.close()
         self.moto.close()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultKind", "Faults", "Target"]
 
-FaultKind = Literal["error", "delay", "model_error", "drop", "lose_answer", "truncate"]
+FaultKind = Literal["error", "delay", "model_error", "drop", "lose_answer", "truncate", "expire"]
 
 # What AWS answers under each code, so that a test need only name the code.
 _STATUS_OF_CODE = {
@@ -71,6 +71,9 @@ class Fault:
         connection before anything ran; ``lose_answer``: do it, then reset the connection instead of
         answering; ``truncate``: answer only the first ``keep_bytes`` of the body, or of a stream the first
         ``keep_bytes`` pieces.
+        For ``sagemaker:AsyncInference``, the running of a queued inference: ``delay``, ``model_error``,
+        ``expire`` (its time to live has passed), ``drop`` (it never runs, nothing is written) and
+        ``lose_answer`` (it runs, nothing is written).
     :param code: AWS's error code, default ``InternalFailure``.
     :param status: the HTTP status; default: what AWS answers under that code, else 400. Of the container for
         ``model_error``, default 500.

@@ -93,8 +93,8 @@ class Front:
         if not request.is_authenticated:
             raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
         members = read_request_members(operation, request)
-        if operation.model.input_shape is not None:
-            check_members(operation.model.input_shape, members, _VALIDATION_CODES[operation.service])
+        assert operation.model.input_shape is not None
+        check_members(operation.model.input_shape, members, _VALIDATION_CODES[operation.service])
         return await self._services[operation.service](target, members, request)
 
     async def _fail_before(self, target: Target) -> None:
@@ -137,7 +137,8 @@ def target_of(request: Request) -> Target:
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         actions = parse_qs(request.body.decode("utf-8", "replace")).get("Action")
         if actions:
-            return Target(f"{service}:{actions[0]}")
+            # Only STS takes forms without a signature: AssumeRoleWithWebIdentity and its like.
+            return Target(f"{request.signing_name or 'sts'}:{actions[0]}")
     if service == "s3":
         return _s3_target(request)
     return Target(f"{service}:{request.method}", unquote(request.raw_path))

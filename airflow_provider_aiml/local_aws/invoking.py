@@ -14,9 +14,9 @@ from airflow_provider_aiml.local_aws.processes import ContainerLostError, ModelP
 from airflow_provider_aiml.local_aws.witness import Invocation, Witness
 
 if TYPE_CHECKING:
-    from airflow_provider_aiml.local_aws.faults import Faults, Target
+    from airflow_provider_aiml.local_aws.faults import Fault, Faults, Target
 
-__all__ = ["ContainerAnswer", "Containers", "container_headers", "model_error"]
+__all__ = ["ContainerAnswer", "Containers", "container_headers", "forced_answer", "model_error"]
 
 _CONTAINER_HEADERS = {
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
@@ -49,6 +49,12 @@ class ContainerAnswer:
     def is_good(self) -> bool:
         """Tell whether the model succeeded."""
         return 200 <= self.status < 300
+
+
+def forced_answer(fault: Fault) -> ContainerAnswer:
+    """Give the bad answer that a ``model_error`` fault asks for, instead of asking the container."""
+    message = fault.message or "the model failed on demand"
+    return ContainerAnswer(fault.status or 500, {}, message.encode())
 
 
 def container_headers(members: dict[str, Any]) -> dict[str, str]:
@@ -93,8 +99,7 @@ class Containers:
         """
         fault = self._faults.take(target, "model_error")
         if fault is not None:
-            message = fault.message or "the model failed on demand"
-            return ContainerAnswer(fault.status or 500, {}, message.encode())
+            return forced_answer(fault)
         try:
             async with asyncio.timeout(seconds):
                 response, invocation = await self.open(endpoint, target, members)
@@ -114,7 +119,6 @@ class Containers:
 
         :raises ContainerLostError: if the container cannot be reached or breaks off.
         """
-        process = await self._processes.get(resolve_model(endpoint.model))
         headers = container_headers(members)
         invocation = Invocation(
             endpoint.name,
@@ -125,12 +129,23 @@ class Containers:
         )
         self._witness.saw_invocation(invocation)
         try:
-            response = await self._processes.post(process, invocation.body, headers)
+            response = await self._post(endpoint, invocation.body, headers)
         except ContainerLostError as error:
             if not error.accepted:
                 self._witness.was_never_accepted(invocation)
             raise
         return response, invocation
+
+    async def _post(self, endpoint: Endpoint, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Ask the container; if it turns out to have died before, ask the one started in its place."""
+        model = resolve_model(endpoint.model)
+        process = await self._processes.get(model)
+        try:
+            return await self._processes.post(process, body, headers)
+        except ContainerLostError as error:
+            if error.accepted:
+                raise
+        return await self._processes.post(await self._processes.get(model), body, headers)
 
 
 def _lower(headers: Any) -> dict[str, str]:

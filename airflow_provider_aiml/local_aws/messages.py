@@ -168,8 +168,7 @@ def reset_connection(scope: Scope) -> None:
     """Reset the connection: the peer sees ECONNRESET, as when a load balancer dies."""
     transport = scope["state"]["transport"]
     raw = transport.get_extra_info("socket")
-    if raw is not None:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.local_aws.messages import Request
 
-__all__ = ["Operation", "find_operation", "read_request_members", "service_model"]
+__all__ = ["Operation", "find_operation", "from_json", "read_request_members", "service_model"]
 
 _OWN_SERVICES = ("sagemaker-runtime", "bedrock-runtime")
 
@@ -106,8 +106,7 @@ def read_request_members(operation: Operation, request: Request) -> dict[str, An
     :raises ApiError: ``SerializationException`` for a value that cannot be of its type.
     """
     shape = operation.model.input_shape
-    if shape is None:
-        return {}
+    assert shape is not None
     match = operation.path.fullmatch(request.raw_path)
     assert match is not None
     members: dict[str, Any] = {}
@@ -157,7 +156,7 @@ def _from_the_body(shape: StructureShape, request: Request) -> dict[str, Any]:
         if not request.body:
             return {}
         member = shape.members[payload]
-        return {payload: request.body if member.type_name == "blob" else _from_json(member, _json(request))}
+        return {payload: request.body if member.type_name == "blob" else from_json(member, _json(request))}
     in_body = {
         name: member for name, member in shape.members.items() if "location" not in member.serialization
     }
@@ -166,7 +165,7 @@ def _from_the_body(shape: StructureShape, request: Request) -> dict[str, Any]:
     document = _json(request)
     if not isinstance(document, dict):
         raise ApiError("SerializationException", "Start of structure or map found where not expected.")
-    return _members_from_json(in_body, document)
+    return _membersfrom_json(in_body, document)
 
 
 def _json(request: Request) -> Any:
@@ -176,12 +175,12 @@ def _json(request: Request) -> Any:
         raise ApiError("SerializationException", "Could not parse the request body as JSON") from error
 
 
-def _members_from_json(members: dict[str, Shape], document: dict[str, Any]) -> dict[str, Any]:
+def _membersfrom_json(members: dict[str, Shape], document: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name, member in members.items():
         value = document.get(member.serialization.get("name", name))
         if value is not None:
-            found[name] = _from_json(member, value)
+            found[name] = from_json(member, value)
     return found
 
 
@@ -200,7 +199,11 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _from_json(shape: Shape, value: Any) -> Any:
+def from_json(shape: Shape, value: Any) -> Any:
+    """Read a value of a JSON body as its shape has it: blobs as bytes, timestamps as datetimes.
+
+    :raises ApiError: ``SerializationException`` for a value that cannot be of its type.
+    """
     if getattr(shape, "is_document_type", False):
         return value
     expected = _JSON_TYPES[shape.type_name]
@@ -209,11 +212,11 @@ def _from_json(shape: Shape, value: Any) -> Any:
             "SerializationException", f"{_json_type(value)} can not be converted to {shape.type_name}"
         )
     if isinstance(shape, StructureShape):
-        return _members_from_json(shape.members, value)
+        return _membersfrom_json(shape.members, value)
     if isinstance(shape, ListShape):
-        return [_from_json(shape.member, item) for item in value]
+        return [from_json(shape.member, item) for item in value]
     if isinstance(shape, MapShape):
-        return {key: _from_json(shape.value, item) for key, item in value.items()}
+        return {key: from_json(shape.value, item) for key, item in value.items()}
     if shape.type_name == "blob":
         return _blob(value)
     return _timestamp(value) if shape.type_name == "timestamp" else value

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ContainerLostError", "ModelProcess", "ModelProcesses"]
 
 _START_SECONDS = 60
+_END_SECONDS = 5
 
 
 class ContainerLostError(Exception):
@@ -68,6 +70,7 @@ class ModelProcesses:
         """
         task = self._starting.get(model)
         if task is not None and task.done() and (task.exception() or not task.result().is_running):
+            del self._starting[model]
             task = None
         if task is None:
             task = self._starting[model] = asyncio.create_task(self._start(model))
@@ -132,24 +135,32 @@ class ModelProcesses:
             )
         return self._session
 
-    async def post(self, process: ModelProcess, body: bytes, headers: Mapping[str, str]) -> Any:
+    async def post(
+        self, process: ModelProcess, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         """Send an invocation; give the response once its headers are there, its body still unread.
 
         :raises ContainerLostError: if the container cannot be reached, or ends before it answers.
         """
         try:
             return await self._client().post(f"{process.url}/invocations", data=body, headers=dict(headers))
-        except aiohttp.ClientConnectorError as error:
-            raise ContainerLostError(str(error), accepted=False) from error
         except aiohttp.ClientError as error:
-            raise ContainerLostError(str(error), accepted=True) from error
+            await _seen_gone(process.process)
+            accepted = not isinstance(error, aiohttp.ClientConnectorError)
+            raise ContainerLostError(str(error), accepted=accepted) from error
+
+
+async def _seen_gone(process: subprocess.Popen[bytes]) -> None:
+    """Give a process that broke off time to be gone, so that the next call starts another."""
+    with suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(process.wait, 1)
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     process.stdin.close()
     try:
-        await asyncio.to_thread(process.wait, 5)
+        await asyncio.to_thread(process.wait, _END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         await asyncio.to_thread(process.wait)

@@ -13,7 +13,7 @@ import aiohttp
 from airflow_provider_aiml.local_aws.endpoints import ACCOUNT, Endpoint, Endpoints
 from airflow_provider_aiml.local_aws.errors import ApiError
 from airflow_provider_aiml.local_aws.event_stream import event_message, exception_message, json_payload
-from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers, model_error
+from airflow_provider_aiml.local_aws.invoking import ContainerAnswer, Containers, forced_answer, model_error
 from airflow_provider_aiml.local_aws.processes import ContainerLostError
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class SageMakerRuntime:
     async def _stream(self, endpoint: Endpoint, target: Target, members: dict[str, Any]) -> dict[str, Any]:
         fault = self._faults.take(target, "model_error")
         if fault is not None:
-            message = (fault.message or "the model failed on demand").encode()
-            raise model_error(endpoint, ContainerAnswer(fault.status or 500, {}, message))
+            raise model_error(endpoint, forced_answer(fault))
         try:
             response, invocation = await self._containers.open(endpoint, target, members)
         except ContainerLostError as error:

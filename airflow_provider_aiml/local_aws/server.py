@@ -68,8 +68,8 @@ class LocalAws(LocalAwsControl):
         traceback: TracebackType | None,
     ) -> None:
         assert self._thread is not None
-        if self._server is not None:
-            self._server.should_exit = True
+        assert self._server is not None
+        self._server.should_exit = True
         self._thread.join()
 
     @property

@@ -16,24 +16,25 @@ from airflow_provider_aiml.local_aws.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_members", "violations"]
+__all__ = ["check_members", "compile_pattern", "violations"]
 
-_JAVA_CLASSES = {
-    r"\p{ASCII}": r"\x00-\x7F",
-    r"\p{L}": r"^\W\d_",
-    r"\p{N}": r"\d",
-    r"\p{Alpha}": "a-zA-Z",
-    r"\p{Alnum}": "a-zA-Z0-9",
-}
+_JAVA_CLASSES = {r"\p{ASCII}": r"\x00-\x7F", r"\p{Print}": r"\x20-\x7E"}
+_ANYTHING = re.compile(".*", re.DOTALL)
 
 
 @cache
-def _compile(pattern: str) -> re.Pattern[str]:
-    """Turn a Java pattern into Python's; its classes may stand inside or outside of brackets."""
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Turn a Java pattern into Python's; its classes may stand inside or outside of brackets.
+
+    A pattern that Python cannot express lets everything pass: a newer botocore must not break the local AWS.
+    """
     for java, inner in _JAVA_CLASSES.items():
-        pattern = re.sub(rf"(?<!\[){re.escape(java)}", lambda _, inner=inner: f"[{inner}]", pattern)
+        pattern = re.sub(rf"(?<!\[){re.escape(java)}", lambda _, inner=inner: f"[{inner}]", pattern)  # type: ignore[misc]
         pattern = pattern.replace(java, inner)
-    return re.compile(pattern)
+    try:
+        return re.compile(pattern.replace(r"\z", r"\Z"))
+    except re.error:
+        return _ANYTHING
 
 
 def check_members(shape: StructureShape, members: dict[str, Any], code: str) -> None:
@@ -80,7 +81,7 @@ def _scalar(shape: Shape, value: Any, path: str) -> Iterator[str]:
     elif shape.type_name in {"integer", "long", "float", "double"}:
         yield from _size(shape, value, path, "value")
     pattern = shape.metadata.get("pattern")
-    if pattern and not _compile(pattern).fullmatch(value):
+    if pattern and not compile_pattern(pattern).fullmatch(value):
         yield _violation(path, f"Member must satisfy regular expression pattern: {pattern}")
     allowed = shape.metadata.get("enum")
     if allowed and value not in allowed:

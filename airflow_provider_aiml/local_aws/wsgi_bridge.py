@@ -12,6 +12,7 @@ import io
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlencode
@@ -65,12 +66,8 @@ class Moto:
         def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
             started[:] = [int(status.split(" ", 1)[0]), headers]
 
-        pieces = self._application(_environ(request), start_response)
-        try:
+        with closing(self._application(_environ(request), start_response)) as pieces:
             body = b"".join(pieces)
-        finally:
-            if hasattr(pieces, "close"):
-                pieces.close()
         status, headers = started
         return Answer(status, headers, body)
 
