@@ -10,8 +10,9 @@ import json
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.aws_task import AwsTask, failing_for_good, has_jinja, task_identity
-from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
+from airflow_provider_aiml.aws_task import AwsTask, check_place, has_jinja, task_identity
+from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.inference.arguments import read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
 
@@ -47,7 +48,7 @@ class ResultTask(AwsTask):
         self.output_uri = output_uri
         if isinstance(result_expression, str) and not has_jinja(result_expression):
             check_expression(result_expression)
-        check_output_uri(output_uri)
+        check_place(output_uri, "output_uri", folder=True)
 
     def give(self, result: dict[str, Any] | list[dict[str, Any]]) -> Any:
         """Pick what goes to XCom.
@@ -87,13 +88,21 @@ class ResultTask(AwsTask):
 
 
 class AnswerTask(ResultTask):
-    """A task that asks a model and gets its answer in the same call."""
+    """A task that asks a model and gets its answer in the same call.
+
+    The request is built and checked, an answer that was already paid for is looked for, the model is asked,
+    its raw answer is kept, and only then is it decoded, picked from and given to XCom.
+    """
 
     operation: ClassVar[str]
 
     @abstractmethod
     def build_request(self) -> dict[str, Any]:
         """Give the request's members by their snake_case names."""
+
+    def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Name the members that the task's author knows by another name, for errors."""
+        return {}
 
     @abstractmethod
     def ask(self, request: Mapping[str, Any]) -> Answer:
@@ -105,13 +114,15 @@ class AnswerTask(ResultTask):
 
     def execute(self, context: Context) -> Any:
         """Ask once, whatever the number of tries, and give the result."""
-        with failing_for_good():
+        with self.careful():
+            check_place(self.output_uri, "output_uri", folder=True)
             request = self.build_request()
+            self.check(self.operation, request, self.argument_names(request))
             store = self._store(context, request)
             answer = self._find(store) or self._buy(store, request)
             result = self.read_answer(answer)
             if store is not None:
-                result["output_uri"] = self._answer_uri(store.identity)
+                result["output_uri"] = store.uri
             return self.give(result)
 
     def _store(self, context: Context, request: Mapping[str, Any]) -> AnswerStore | None:
@@ -121,12 +132,8 @@ class AnswerTask(ResultTask):
 
         region = self.hook.conn_region_name
         identity = request_identity(task_identity(context), self.operation, {**request, "region": region})
-        return AnswerStore(self.object_path(self._answer_uri(identity)), identity)
-
-    def _answer_uri(self, identity: str) -> str:
-        """Name the answer's place; an ObjectStoragePath would put the connection into its name."""
-        uri = str(self.output_uri)
-        return uri + identity if uri.endswith("/") else uri
+        uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
+        return AnswerStore(self.object_path(uri), uri, identity)
 
     def _find(self, store: AnswerStore | None) -> Answer | None:
         answer = store.load() if store else None
@@ -134,7 +141,7 @@ class AnswerTask(ResultTask):
             self.log.info(
                 "This request was answered in an earlier try; %d bytes are read from %s and nothing is sent",
                 len(answer.body),
-                store.path,
+                store.uri,
             )
         return answer
 
@@ -152,26 +159,14 @@ class AnswerTask(ResultTask):
         return answer
 
 
-def check_output_uri(output_uri: str | None, field: str = "output_uri") -> None:
-    """Refuse a plain string that is no URI of object storage, where it is not a template.
-
-    :raises RequestError: there is no scheme, or nothing behind it.
-    """
-    if output_uri is None or has_jinja(output_uri) or not isinstance(output_uri, str):
-        return
-    scheme, separator, rest = output_uri.partition("://")
-    if scheme and separator and rest.strip("/"):
-        return
-    found = f"a string of {len(output_uri)} characters without scheme and path"
-    allowed = "a URI such as s3://bucket/key or s3://bucket/folder/"
-    raise RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))
-
-
 def given_members(task: Any) -> dict[str, Any]:
-    """Give the request's members that a task was given, by their snake_case names, without its body."""
+    """Give the request's members that a task was given, by their snake_case names, without its body.
+
+    :param task: has ``member_fields`` and ``request_members``.
+    """
     members = {name: getattr(task, name) for name in task.member_fields}
     present = {name: value for name, value in members.items() if value is not None}
-    return {**present, **(task.request_members or {})}
+    return {**present, **read_mapping(task.request_members, "request_members")}
 
 
 def decoded_body(body: bytes, content_type: str | None, *, wanted: bool = True) -> dict[str, Any]:

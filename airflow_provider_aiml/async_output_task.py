@@ -6,12 +6,13 @@ The wait is decided in :mod:`airflow_provider_aiml.inference.outputs`, in the wo
 from __future__ import annotations
 
 import re
-import shutil
 import time
+from abc import abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
-from airflow_provider_aiml.aws_task import has_jinja
+from airflow_provider_aiml.aws_task import check_place, has_jinja
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -20,11 +21,11 @@ from airflow_provider_aiml.exceptions import (
     RequestError,
     error_from_dict,
 )
-from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Location, Wait
+from airflow_provider_aiml.inference.outputs import FATAL_CODES, LIST_BUCKET_HINT, Location
 from airflow_provider_aiml.inference.submissions import read_submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from airflow_provider_aiml.inference.submissions import Submission
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 FAILURE_QUOTE_BYTES = 2_048
 """How much of a failure object is quoted."""
+CHUNK_BYTES = 1024 * 1024
+"""How much of an output is copied at a time."""
 DEFERRAL_MARGIN = 900
 """Seconds by which Airflow's own deferral timeout lies behind the last deadline: ours speaks first."""
 
@@ -54,13 +57,20 @@ class AsyncOutputTask(ResultTask):
             raise RequestError("The result cannot be given", problems=(problem,))
         self.result = result
 
+    @abstractmethod
+    def overdue(self, error: InferenceError) -> Exception:
+        """Give what to raise where the task's own time limit passed, before the inference's deadline did.
+
+        :param error: how the wait ended.
+        """
+
     def make_trigger(
         self,
         submissions: Sequence[Submission],
         *,
         poll_interval: float,
-        timeout_at: float | None = None,
-        **schedule: Any,
+        timeout_at: float | None,
+        **more: Any,
     ) -> SageMakerAsyncInferenceTrigger:
         """Make the trigger that waits for ``submissions`` with this task's connection."""
         from airflow_provider_aiml.triggers.sagemaker import SageMakerAsyncInferenceTrigger
@@ -69,104 +79,87 @@ class AsyncOutputTask(ResultTask):
             inferences=[submission.to_dict() for submission in submissions],
             poll_interval=poll_interval,
             timeout_at=timeout_at,
+            started_at=time.time(),
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,
             verify=self.verify,
             botocore_config=self.botocore_config,
-            **schedule,
+            **more,
         )
 
-    def wait_here(self, submissions: Sequence[Submission], delay: float) -> None:
-        """Wait in this worker, until all are there or the first one fails.
+    def tell_of_slot(self, until: float) -> None:
+        """Say what a wait in a worker costs.
 
-        :param delay: seconds between two looks.
-        :raises InferenceError: how the first one failed.
+        :param until: seconds since the epoch at which it ends at the latest.
         """
-        from airflow_provider_aiml.inference.output_look import look
-
-        self.tell_of_slot(submissions)
-        client = self.hook.s3_client()
-        waits = {Wait(one.inference, deadline=one.deadline): one for one in submissions}
-        while True:
-            for wait, submission in list(waits.items()):
-                verdict = wait.on_look(look(client, wait.inference), time.time())
-                self.mind_permission(wait)
-                if verdict is not None:
-                    del waits[wait]
-                if verdict is not None and verdict.error is not None:
-                    raise self.failure(verdict.error, submission)
-            if not waits:
-                return
-            time.sleep(delay)
-
-    def tell_of_slot(self, submissions: Sequence[Submission]) -> None:
-        """Say once what a wait in a worker costs."""
-        longest = max(submission.deadline for submission in submissions) - time.time()
         self.log.info(
             "This wait holds a worker slot for up to %.0f s. Set deferrable=True to wait in the triggerer.",
-            max(0.0, longest),
+            max(0.0, until - time.time()),
         )
 
-    def mind_permission(self, wait: Wait) -> None:
-        """Say once that a permission seems to be missing."""
-        if wait.needs_permission_notice:
-            self.log.warning("S3 answers 403 for %s: %s", wait.inference.output_location, LIST_BUCKET_HINT)
+    def tell_of_permission(self, location: Location) -> None:
+        """Say that a permission seems to be missing."""
+        self.log.warning("S3 answers 403 for %s: %s", location, LIST_BUCKET_HINT)
 
-    def conclude_event(
-        self,
-        event: Mapping[str, Any] | None,
-        submissions: Sequence[Mapping[str, Any]],
-        awaited: Sequence[int],
-        *,
-        several: bool,
-    ) -> Any:
+    def conclude_event(self, event: Mapping[str, Any] | None, *, several: bool) -> Any:
         """Give the result of a wait in the triggerer, or raise what ended it.
 
-        :param event: what the trigger said; anything but ``completed`` raises, None too.
-        :param submissions: all that the result is about.
-        :param awaited: which of them the trigger waited for, by their index.
+        :param event: what the trigger said; anything but ``completed`` raises, None too. It names the
+            inferences, as ``DAG.test()`` drops what a deferral leaves for its task (Airflow 3.3.2).
         """
-        status = (event or {}).get("status")
-        if event and status == "completed":
-            return self.conclude(read_submissions(submissions, now=time.time()), several=several)
-        facts = event.get("error") if event else None
-        if not event or not facts:
+        told: Mapping[str, Any] = event or {}
+        status, facts, index = told.get("status"), told.get("error"), told.get("index")
+        if status == "completed":
+            return self.conclude(read_submissions(told.get("inferences"), now=time.time()), several=several)
+        if not facts:
             raise OutputUnreadableError(f"The trigger ended without saying why: {status or 'no event'}")
-        known = read_submissions(submissions, now=time.time())
-        index = event.get("index")
-        raise self.failure(error_from_dict(facts), None if index is None else known[awaited[index]])
+        error = error_from_dict(facts)
+        if status == "timeout":
+            raise self.overdue(error)
+        if index is None:
+            raise error
+        raise self.failure(error, read_submissions(told.get("inferences"), now=time.time())[index])
 
-    def conclude(self, submissions: Sequence[Submission], *, several: bool) -> Any:
-        """Give the result of a wait in which every inference completed."""
+    def check_places(self, *, several: bool) -> None:
+        """Refuse one object for the outputs of several inferences."""
+        check_place(self.output_uri, "output_uri", folder=True)
         if self.output_uri and several and not self.output_uri.endswith("/"):
             problem = Problem("output_uri", "one object for several inferences", "a folder, ending with '/'")
             raise RequestError("The outputs cannot be copied", problems=(problem,))
-        results = [self._result_of(submission) for submission in submissions]
+
+    def conclude(self, submissions: Sequence[Submission], *, several: bool) -> Any:
+        """Give the result of a wait in which every inference completed."""
+        names = [submission.inference.output_location.key.rpartition("/")[2] for submission in submissions]
+        results = []
+        for index, (submission, name) in enumerate(zip(submissions, names, strict=True)):
+            own_name = name if names.count(name) == 1 else f"{index}-{name}"
+            results.append(self._result_of(submission, own_name))
         return self.give(results if several else results[0])
 
-    def failure(self, error: InferenceError, submission: Submission | None) -> InferenceError:
-        """Add the model's own words to the error of a wait, where it left some."""
-        location = submission.inference.failure_location if submission else None
-        if not isinstance(error, ModelFailedError) or location is None or not self.quote_model_errors:
+    def failure(self, error: InferenceError, submission: Submission) -> InferenceError:
+        """Add to a model's failure what its failure object says: the status, and its own words."""
+        location = submission.inference.failure_location
+        if not isinstance(error, ModelFailedError) or location is None:
             return error
-        error.model_message = self._read_failure(location)
-        if status := re.search(r"\((\d{3})\)", error.model_message or ""):
+        words = self._read_failure(location) or ""
+        if status := re.search(r"\berror \((\d{3})\)", words):
             error.original_status = int(status[1])
-            error.retryable = error.original_status >= 500
+            error.retryable = error.original_status >= 500 or error.original_status == 429
+        error.model_message = words or None if self.quote_model_errors else None
         return error
 
     def _read_failure(self, location: Location) -> str | None:
+        wanted = f"bytes=0-{FAILURE_QUOTE_BYTES - 1}"
         try:
-            found = self.hook.s3_client().get_object(
-                Bucket=location.bucket, Key=location.key, Range=f"bytes=0-{FAILURE_QUOTE_BYTES - 1}"
-            )
-            with found["Body"] as body:
-                return str(body.read(FAILURE_QUOTE_BYTES).decode("utf-8", "ignore"))
-        except Exception as error:
-            self.log.warning("The failure object at %s cannot be read: %s", location, type(error).__name__)
+            with s3_reading(location):
+                found = self.s3.get_object(Bucket=location.bucket, Key=location.key, Range=wanted)
+                with found["Body"] as body:
+                    return str(body.read(FAILURE_QUOTE_BYTES).decode("utf-8", "ignore"))
+        except OutputUnreadableError as error:
+            self.log.warning("The model's words are missing: %s", error)
             return None
 
-    def _result_of(self, submission: Submission) -> dict[str, Any]:
+    def _result_of(self, submission: Submission, name: str) -> dict[str, Any]:
         inference = submission.inference
         result: dict[str, Any] = {
             "output_location": str(inference.output_location),
@@ -175,38 +168,57 @@ class AsyncOutputTask(ResultTask):
         if inference.inference_id:
             result["inference_id"] = inference.inference_id
         if self.output_uri:
-            result["output_uri"] = self._copy(submission)
+            result["output_uri"] = self._copy(inference.output_location, name)
         if self.result == "body":
             result |= self._fetch(inference.output_location)
         return result
 
     def _fetch(self, location: Location) -> dict[str, Any]:
-        found = self.hook.s3_client().get_object(Bucket=location.bucket, Key=location.key)
-        with found["Body"] as body:
-            content = body.read()
+        with s3_reading(location):
+            found = self.s3.get_object(Bucket=location.bucket, Key=location.key)
+            with found["Body"] as body:
+                content = body.read()
         content_type = found.get("ContentType")
         return {**decoded_body(content, content_type), "content_type": content_type}
 
-    def _copy(self, submission: Submission) -> str:
-        location = submission.inference.output_location
-        uri = str(self.output_uri)
-        if uri.endswith("/"):
-            uri += location.key.rpartition("/")[2]
-        target = self.object_path(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        found = self.hook.s3_client().get_object(Bucket=location.bucket, Key=location.key)
-        with found["Body"] as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, 1024 * 1024)
+    def _copy(self, location: Location, name: str) -> str:
+        from airflow_provider_aiml.inference.stored_answer import copy_object
+
+        uri = str(self.output_uri) + (name if str(self.output_uri).endswith("/") else "")
+        copy_object(self.object_path(uri), uri, self._pieces(location))
         return uri
 
+    def _pieces(self, location: Location) -> Iterator[bytes]:
+        with s3_reading(location):
+            found = self.s3.get_object(Bucket=location.bucket, Key=location.key)
+            with found["Body"] as body:
+                yield from body.iter_chunks(CHUNK_BYTES)
 
-def awaited_of(event: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Give what a trigger waited for, as its event says.
 
-    A task resumes with what it left in its deferral's kwargs, but ``DAG.test()`` drops them (seen on Airflow
-    3.3.2).
+@contextmanager
+def s3_reading(location: Location) -> Iterator[None]:
+    """Turn what goes wrong with S3 into an error of ours.
+
+    :raises OutputUnreadableError: the object cannot be read.
     """
-    return list((event or {}).get("inferences") or ())
+    from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
+
+    try:
+        yield
+    except Exception as error:
+        code = fault_code(error)
+        if code is None:
+            raise
+        denied = code in DENIED_CODES
+        failure = OutputUnreadableError(
+            f"{location} cannot be read from S3",
+            code=code,
+            retryable=not denied and code not in FATAL_CODES and code != "NoSuchKey",
+            hint="the connection needs s3:GetObject there" if denied else FATAL_CODES.get(code),
+        )
+    else:
+        return
+    raise failure
 
 
 def deferral_timeout(submissions: Sequence[Submission], now: float, timeout_at: float | None) -> timedelta:
@@ -219,10 +231,10 @@ def deferral_timeout(submissions: Sequence[Submission], now: float, timeout_at: 
     return timedelta(seconds=max(0.0, last - now) + DEFERRAL_MARGIN)
 
 
-def check_s3_uri(uri: Any, field: str) -> None:
-    """Refuse a plain string that names nothing on S3, where it is not a template.
+def check_s3_uri(uri: object, field: str) -> None:
+    """Refuse a plain string that names no object on S3; a template is judged once it is rendered.
 
     :raises RequestError: it is not ``s3://bucket/key``.
     """
-    if isinstance(uri, str) and not has_jinja(uri) and not uri.startswith("https://"):
+    if isinstance(uri, str) and not has_jinja(uri):
         Location.parse(uri, field)

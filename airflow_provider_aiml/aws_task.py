@@ -7,16 +7,22 @@ amazon provider may be imported at its top level.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseOperator
 
-from airflow_provider_aiml.exceptions import InferenceError, PayloadError, public_class
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    PayloadError,
+    Problem,
+    RequestError,
+    public_class,
+)
 from airflow_provider_aiml.inference.identity import TaskIdentity
+from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -90,15 +96,47 @@ class AwsTask(BaseOperator):
             quote_model_errors=self.quote_model_errors,
         )
 
-    def object_path(self, uri: str) -> ObjectStoragePath:
-        """Open a place in object storage with this task's connection, if it is on S3.
+    @cached_property
+    def s3(self) -> Any:
+        """A boto3 S3 client with this task's connection, region and settings."""
+        return self.hook.s3_client()
 
-        :param uri: ``s3://bucket/key``, ``file:///path`` or any other scheme that Airflow knows.
+    @contextmanager
+    def careful(self) -> Iterator[None]:
+        """Do the task's work: no payload in debug logs, and what no retry can help fails for good."""
+        with quiet_libraries(not self.log_payloads), failing_for_good():
+            yield
+
+    def check(self, operation: str, members: Mapping[str, Any], names: Mapping[str, str]) -> None:
+        """Refuse a request before anything is written or sent.
+
+        :param operation: the API's name.
+        :param members: the request's members by their snake_case names.
+        :param names: what the task calls a member where it has another name for it.
+        :raises RequestError: the connection, the region or the request cannot be used.
+        """
+        try:
+            self.hook.check(operation, members)
+        except RequestError as error:
+            failure = error.with_fields_called(names)
+        else:
+            return
+        raise failure
+
+    def object_path(self, uri: str) -> ObjectStoragePath:
+        """Open a place in object storage; one on S3 with this task's connection, unless it names another.
+
+        :param uri: ``s3://bucket/key``, ``s3://conn_id@bucket/key``, ``file:///path`` or of any other scheme
+            that Airflow knows.
+        :raises AwsConfigurationError: this task's connection cannot be used.
         """
         from airflow.sdk import ObjectStoragePath
 
-        on_s3 = uri.partition("://")[0] in ("s3", "s3a", "s3n")
-        return ObjectStoragePath(uri, conn_id=self.aws_conn_id if on_s3 else None)
+        scheme, _, rest = uri.partition("://")
+        if scheme not in ("s3", "s3a", "s3n") or "@" in rest.partition("/")[0]:
+            return ObjectStoragePath(uri)
+        _ = self.hook.conn_config  # Airflow would fall back to another identity, or fail without a type.
+        return ObjectStoragePath(uri, conn_id=self.aws_conn_id)
 
     def read_body(
         self, payload: Any, payload_uri: str | None, content_type: str, field: str = "payload"
@@ -117,11 +155,8 @@ class AwsTask(BaseOperator):
         try:
             return encode(payload, content_type)
         except PayloadError as error:
-            named = tuple(
-                replace(problem, field=field + problem.field.removeprefix("payload"))
-                for problem in error.problems
-            )
-            raise PayloadError("The body cannot be made", problems=named, hint=error.hint) from None
+            failure = error.with_fields_called({"payload": field})
+        raise failure
 
 
 def task_identity(context: Context) -> TaskIdentity:
@@ -143,6 +178,23 @@ def has_jinja(value: object) -> bool:
     return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
+def check_place(uri: object, field: str, *, folder: bool = False) -> None:
+    """Refuse a plain string that is no place in object storage; a template is judged once it is rendered.
+
+    :param folder: whether a whole bucket, ``s3://bucket/``, is a place, too.
+    :raises RequestError: the scheme, the bucket or what lies behind it is missing.
+    """
+    if not isinstance(uri, str) or has_jinja(uri):
+        return
+    scheme, separator, rest = uri.partition("://")
+    bucket, slash, key = rest.partition("/")
+    if scheme and separator and (bucket or scheme == "file") and (key or (folder and slash)):
+        return
+    found = f"a string of {len(uri)} characters that lacks a scheme, a bucket or a key"
+    allowed = "a URI such as s3://bucket/key" + (" or s3://bucket/folder/" if folder else "")
+    raise RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))
+
+
 @contextmanager
 def failing_for_good() -> Iterator[None]:
     """Turn errors that no retry can help into ones for which Airflow does not retry.
@@ -159,9 +211,14 @@ def failing_for_good() -> Iterator[None]:
 
 def hopeless(error: InferenceError) -> InferenceError:
     """Give ``error`` as an ``AirflowFailException`` of the same class, with all that it says."""
-    known = public_class(type(error))
-    facts = {"__module__": __name__, "__doc__": known.__doc__}
-    error_class = type(known.__name__, (known, AirflowFailException), facts)
-    twin: InferenceError = error_class.__new__(error_class, *error.args)
+    known: Any = public_class(type(error))
+    error_class: type[InferenceError] = _lasting_class(known)
+    twin = error_class.__new__(error_class, *error.args)
     twin.__dict__.update(error.__dict__)
     return twin
+
+
+@cache
+def _lasting_class(known: Any) -> Any:
+    facts = {"__module__": __name__, "__doc__": known.__doc__}
+    return type(known.__name__, (known, AirflowFailException), facts)

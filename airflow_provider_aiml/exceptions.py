@@ -23,8 +23,11 @@ classes that also stop Airflow's retries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "AccessDeniedError",
@@ -125,6 +128,17 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.field}: is {self.found}, allowed is {self.allowed}"
 
+    def called(self, names: Mapping[str, str]) -> Problem:
+        """Give the problem with its field as the reader calls it.
+
+        :param names: what a field begins with, and what it begins with for the reader; the first that fits.
+        """
+        for theirs, ours in names.items():
+            rest = self.field.removeprefix(theirs)
+            if rest != self.field and (not rest or rest[0] in ".["):
+                return replace(self, field=ours + rest)
+        return self
+
 
 class RequestError(InferenceError):
     """The request is wrong; nothing was sent and nothing is billed.
@@ -135,7 +149,14 @@ class RequestError(InferenceError):
     def __init__(self, message: str, *, problems: tuple[Problem, ...] = (), **facts: Any) -> None:
         listed = "; ".join(str(problem) for problem in problems)
         super().__init__(f"{message}: {listed}" if listed else message, **facts)
+        self.summary = message
         self.problems = problems
+
+    def with_fields_called(self, names: Mapping[str, str]) -> Self:
+        """Give the same error in the words of the one who reads it; see :meth:`Problem.called`."""
+        facts = {name: value for name, value in self.__dict__.items() if name not in ("message", "summary")}
+        problems = tuple(problem.called(names) for problem in self.problems)
+        return type(self)(self.summary, **{**facts, "problems": problems})
 
 
 class PayloadError(RequestError):

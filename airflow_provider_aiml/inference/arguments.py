@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Number = TypeVar("Number", int, float)
 
@@ -24,6 +22,20 @@ def check_one_source(sources: Mapping[str, Any]) -> None:
     found = " and ".join(given) or "none of them"
     problem = Problem(" / ".join(sources), found, "exactly one")
     raise RequestError("The arguments do not fit each other", problems=(problem,))
+
+
+def read_mapping(value: Any, field: str) -> dict[str, Any]:
+    """Read a mapping; None is an empty one.
+
+    :raises RequestError: it is something else, such as the text that a template made of it.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return dict(value)
+    allowed = "a mapping (a template gives one with render_template_as_native_obj=True)"
+    problem = Problem(field, f"a {type(value).__name__}", allowed)
+    raise RequestError("The request cannot be sent", problems=(problem,))
 
 
 def read_number(value: Any, field: str, kind: type[Number]) -> Number | None:

@@ -108,7 +108,7 @@ def _check_history(history: Any) -> list[Message]:
 
 
 def _check_message(message: Any, field: str) -> Message:
-    if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+    if not isinstance(message, Mapping) or "content" not in message or type(message.get("role")) is not str:
         raise _wrong(field, f"a {type(message).__name__}", "a mapping with role and content")
     return {**message, "content": _content_blocks(message["content"], f"{field}.content")}
 

@@ -63,17 +63,27 @@ def _canonical(value: Any) -> Iterator[bytes]:
         case bytes() | bytearray() | memoryview():
             yield from _sized(b"b", bytes(value))
         case Mapping():
-            yield b"{%d" % len(value)
-            for key in sorted(value):
-                yield from _canonical(key)
-                yield from _canonical(value[key])
+            yield from _canonical_mapping(value)
         case Sequence():
             yield b"[%d" % len(value)
             for item in value:
                 yield from _canonical(item)
         case _:
-            problem = Problem("request", f"a value of type {type(value).__name__}", "JSON values and bytes")
-            raise RequestError("The request cannot be sent", problems=(problem,))
+            raise _unfit(f"a value of type {type(value).__name__}")
+
+
+def _canonical_mapping(value: Mapping[Any, Any]) -> Iterator[bytes]:
+    if not all(isinstance(key, str) for key in value):
+        raise _unfit("a mapping with a key that is no text")
+    yield b"{%d" % len(value)
+    for key in sorted(value):
+        yield from _canonical(key)
+        yield from _canonical(value[key])
+
+
+def _unfit(found: str) -> RequestError:
+    problem = Problem("request", found, "JSON values and bytes")
+    return RequestError("The request cannot be sent", problems=(problem,))
 
 
 def _sized(kind: bytes, content: bytes) -> Iterator[bytes]:

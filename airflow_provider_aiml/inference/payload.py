@@ -148,11 +148,16 @@ def load_payload(path: Any, *, field: str = "payload_uri") -> bytes:
     try:
         with path.open("rb") as stream:
             body = stream.read()
-    except (OSError, ValueError) as error:
-        reason = _UNREADABLE.get(type(error).__name__, f"unreadable ({type(error).__name__})")
-        problem = Problem(field, reason, "an existing object that the connection may read")
-        raise PayloadError("The payload cannot be read", problems=(problem,)) from None
-    return bytes(body)
+    except Exception as error:  # each store has errors of its own
+        kind = type(error).__name__
+    else:
+        return bytes(body)
+    problem = Problem(
+        field,
+        _UNREADABLE.get(kind, f"unreadable ({kind})"),
+        "an existing object that the connection may read",
+    )
+    raise PayloadError("The payload cannot be read", problems=(problem,), retryable=kind not in _UNREADABLE)
 
 
 def _encoding(bare: str) -> Encoding:

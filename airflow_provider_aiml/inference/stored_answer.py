@@ -1,9 +1,10 @@
 """Answers that were paid for, kept where a retry finds them.
 
-The raw body is written first and a small record last, so a record that is there speaks of a whole body. The
-record holds who asked what (:mod:`airflow_provider_aiml.inference.identity`), and a body whose record belongs
-to another request is never taken for an answer. Before the call an empty record is written in the same place:
-a place that cannot be written is noticed before money is spent.
+Before the call a record is written beside the answer's place, so that a place which cannot be written is
+noticed before money is spent. After it the record says who asked what
+(:mod:`airflow_provider_aiml.inference.identity`) and which bytes were answered; the raw body is written last.
+So a body that is there whole is found by a retry whenever the task was killed, and one that is cut off or
+belongs to another request is never taken for the answer.
 
 Paths are passed in: anything with ``open``, ``/`` and ``parent`` (Airflow's ObjectStoragePath, pathlib.Path).
 """
@@ -16,12 +17,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import tenacity
-
-from airflow_provider_aiml.exceptions import StoredAnswerError
+from airflow_provider_aiml.exceptions import InferenceError, StoredAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,7 +28,10 @@ T = TypeVar("T")
 RECORD_SUFFIX = ".aiml.json"
 PARTIAL_SUFFIX = ".partial"
 _FORMAT = 1
-_WRITE_ATTEMPTS = 5
+_ATTEMPTS = 2
+_ATTEMPTS_ONCE_PAID = 5
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""What trying again cannot change."""
 
 
 class PathLike(Protocol):
@@ -52,7 +54,7 @@ class PathLike(Protocol):
         ...
 
     def mkdir(self, *, parents: bool, exist_ok: bool) -> None:
-        """Make the folder, where the store has folders."""
+        """Make the folder."""
         ...
 
 
@@ -73,42 +75,47 @@ class AnswerStore:
     """One place that keeps one answer.
 
     :param path: where the body goes.
+    :param uri: the same as the user wrote it, for messages.
     :param identity: who asked what; only an answer to the same is given back.
     """
 
     path: PathLike
+    uri: str
     identity: str
 
     def load(self) -> Answer | None:
-        """Give the answer that is there, or None where it is absent or answers something else.
+        """Give the answer that is there, or None where it is absent, not whole, or answers something else.
 
-        :raises StoredAnswerError: the place cannot be read, or the body is not the one that the record names.
+        :raises StoredAnswerError: the place cannot be read.
         """
         record = self._read_record()
-        if record is None or record.get("identity") != self.identity or record.get("state") != "answered":
+        if record is None or record.get("state") != "answered":
+            return None
+        if record.get("identity") != self.identity:
+            log.info("%s keeps the answer to another request, which will be replaced", self.uri)
             return None
         body = self._attempt("read", lambda: _read(self.path))
-        if hashlib.sha256(body).hexdigest() != record.get("sha256"):
-            raise StoredAnswerError(
-                f"{self.path} was changed after it was written: its {len(body)} bytes do not fit its record",
-                retryable=False,
-                hint="remove the record beside it to buy the inference again",
-            )
-        return Answer(body, record.get("members") or {})
+        if body is not None and hashlib.sha256(body).hexdigest() == record.get("sha256"):
+            return Answer(body, record.get("members") or {})
+        log.warning(
+            "%s does not hold the answer that its record names: the task was stopped before it was written, "
+            "or it was changed since. The model is asked again.",
+            self.uri,
+        )
+        return None
 
     def announce(self) -> None:
-        """Write the empty record, which shows before the call that the place can be written.
+        """Write a record without an answer, which shows before the call that the place can be written.
 
         :raises StoredAnswerError: it cannot; nothing was sent.
         """
         self._attempt("write", lambda: self._write_record({"state": "asked"}))
 
     def save(self, answer: Answer) -> None:
-        """Write the body, then the record.
+        """Write the record, then the body.
 
         :raises StoredAnswerError: after five attempts; the inference was paid for and its answer is lost.
         """
-        self._attempt("write", lambda: _write(self.path, answer.body), paid=True)
         record = {
             "state": "answered",
             "sha256": hashlib.sha256(answer.body).hexdigest(),
@@ -116,59 +123,99 @@ class AnswerStore:
             "members": dict(answer.members),
         }
         self._attempt("write", lambda: self._write_record(record), paid=True)
+        self._attempt("write", lambda: write_object(self.path, [answer.body]), paid=True)
 
     def save_partial(self, body: bytes) -> None:
         """Keep the part of an answer that did arrive, beside the place of the whole one."""
-        self._attempt("write", lambda: _write(self._beside(PARTIAL_SUFFIX), body), paid=True)
+        try:
+            self._attempt("write", lambda: write_object(self._beside(PARTIAL_SUFFIX), [body]), paid=True)
+        except StoredAnswerError as error:
+            log.warning("The %d bytes that did arrive are not kept: %s", len(body), error.message)
 
     def _beside(self, suffix: str) -> PathLike:
         return self.path.parent / (self.path.name + suffix)
 
     def _read_record(self) -> dict[str, Any] | None:
-        def read() -> bytes | None:
-            try:
-                return _read(self._beside(RECORD_SUFFIX))
-            except FileNotFoundError:
-                return None
-
-        raw = self._attempt("read", read)
+        raw = self._attempt("read", lambda: _read(self._beside(RECORD_SUFFIX)))
         if raw is None:
             return None
         try:
             record = json.loads(raw)
         except ValueError:
-            log.warning("The record beside %s is not JSON; it is taken as absent", self.path)
+            log.warning("The record beside %s is not JSON; it is taken as absent", self.uri)
             return None
         return record if isinstance(record, dict) else None
 
     def _write_record(self, facts: Mapping[str, Any]) -> None:
         record = {"format": _FORMAT, "identity": self.identity, **facts}
-        _write(self._beside(RECORD_SUFFIX), json.dumps(record).encode())
+        write_object(self._beside(RECORD_SUFFIX), [json.dumps(record).encode()])
 
     def _attempt(self, verb: str, action: Callable[[], T], *, paid: bool = False) -> T:
+        import tenacity
+
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_WRITE_ATTEMPTS if paid else 2),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS_ONCE_PAID if paid else _ATTEMPTS),
             wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
-            retry=tenacity.retry_if_exception_type(Exception),
+            retry=tenacity.retry_if_exception(_may_pass),
             reraise=True,
         )
         try:
             return retrying(action)
         except Exception as error:
-            raise StoredAnswerError(
-                f"{self.path} cannot be {'read' if verb == 'read' else 'written'}: {type(error).__name__}",
-                may_have_been_billed=paid,
-                hint="the bucket must exist and the connection needs s3:GetObject and s3:PutObject there",
-            ) from error
+            failure = unusable_place(self.uri, verb, error, paid=paid)
+        raise failure
 
 
-def _read(path: PathLike) -> bytes:
-    with path.open("rb") as file:
-        content = file.read()
-    return bytes(content)
+def _may_pass(error: BaseException) -> bool:
+    """Say whether trying again may change it; a task's time-out, for one, is no Exception."""
+    return isinstance(error, Exception) and not isinstance(error, _LASTING)
 
 
-def _write(path: PathLike, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def unusable_place(uri: str, verb: str, error: Exception, *, paid: bool) -> StoredAnswerError:
+    """Say that a place in object storage cannot be used, and why.
+
+    :param uri: the place.
+    :param verb: ``read`` or ``write``.
+    :param error: what happened.
+    :param paid: whether the inference has run by now.
+    """
+    return StoredAnswerError(
+        f"{uri} cannot be {'read' if verb == 'read' else 'written'}: {type(error).__name__}",
+        retryable=not isinstance(error, _LASTING),
+        may_have_been_billed=paid,
+        hint="the bucket must exist, and the connection needs s3:GetObject and s3:PutObject there and "
+        "s3:ListBucket on the bucket",
+    )
+
+
+def write_object(path: PathLike, pieces: Iterable[bytes]) -> None:
+    """Write an object; in a file system its folder too, but never a bucket."""
+    if getattr(path, "protocol", "file") in ("", "file", "local"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.write(content)
+        for piece in pieces:
+            file.write(piece)
+
+
+def copy_object(path: PathLike, uri: str, pieces: Iterable[bytes]) -> None:
+    """Write an output that was paid for to a second place.
+
+    :raises StoredAnswerError: it cannot be written.
+    :raises InferenceError: what ``pieces`` raised.
+    """
+    try:
+        write_object(path, pieces)
+    except InferenceError:
+        raise
+    except Exception as error:
+        raise unusable_place(uri, "write", error, paid=True) from None
+
+
+def _read(path: PathLike) -> bytes | None:
+    """Read an object; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    return bytes(content)

@@ -36,7 +36,7 @@ class Submission:
     deadline: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the JSON-safe form, with the deadline in ISO 8601; absent members are left out."""
+        """Give the JSON-safe form, with the deadline in ISO 8601; absent members are None."""
         deadline = dt.datetime.fromtimestamp(self.deadline, dt.UTC).isoformat()
         return {**self.inference.to_dict(), "deadline": deadline}
 
@@ -50,7 +50,7 @@ class Submission:
         :raises RequestError: a location or the deadline cannot be read.
         """
         if "output_location" not in facts:
-            found = f"a mapping with the keys {', '.join(map(str, facts)) or 'none'}"
+            found = f"a mapping of {len(facts)} keys without output_location"
             raise RequestError("The wait has no location", problems=(Problem(field, found, _ALLOWED),))
         deadline = facts.get("deadline")
         if deadline is None:

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
+from airflow_provider_aiml.aws_task import check_place
 from airflow_provider_aiml.exceptions import ResponseError
-from airflow_provider_aiml.inference.arguments import check_one_source, read_number
+from airflow_provider_aiml.inference.arguments import check_one_source, read_mapping, read_number
 from airflow_provider_aiml.inference.conversation import (
     extend_history,
     from_json,
@@ -33,8 +34,8 @@ class BedrockInvokeModelOperator(AnswerTask):
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html
 
     Takes the parameters of the amazon provider's operator of the same name, and gives its result, the decoded
-    body. The whole result, on which ``result_expression`` works, is ``{"body", "content_type",
-    "performance_config_latency", "service_tier"}``.
+    body (base64 text where its content type is not known). The whole result, on which ``result_expression``
+    works, is ``{"body", "content_type", "performance_config_latency", "service_tier"}``.
 
     :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
     :param input_data: the body in the model's own format. At most 25,000,000 bytes. (templated)
@@ -75,7 +76,11 @@ class BedrockInvokeModelOperator(AnswerTask):
         "request_members",
     )
     template_ext = INPUT_TEMPLATES
-    template_fields_renderers: ClassVar[dict[str, str]] = {"input_data": "json", "request_members": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **AnswerTask.template_fields_renderers,
+        "input_data": "json",
+        "request_members": "json",
+    }
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class BedrockInvokeModelOperator(AnswerTask):
     ) -> None:
         super().__init__(**kwargs)
         check_one_source({"input_data": input_data, "input_data_uri": input_data_uri})
+        check_place(input_data_uri, "input_data_uri")
         self.model_id = model_id
         self.input_data = input_data
         self.input_data_uri = input_data_uri
@@ -117,6 +123,11 @@ class BedrockInvokeModelOperator(AnswerTask):
         content_type = self.content_type or "application/json"
         body = self.read_body(self.input_data, self.input_data_uri, content_type, "input_data")
         return {**given_members(self), **accept, "body": body}
+
+    def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Name the members that the task's author knows by another name, for errors."""
+        body = "input_data" if self.input_data_uri is None else "input_data_uri"
+        return {"body": body, "accept": "accept_type"}
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Invoke the model."""
@@ -201,7 +212,12 @@ class BedrockConverseOperator(AnswerTask):
         "request_members",
     )
     template_ext = INPUT_TEMPLATES
-    template_fields_renderers: ClassVar[dict[str, str]] = {"history": "json", "tool_config": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **AnswerTask.template_fields_renderers,
+        "history": "json",
+        "tool_config": "json",
+        "request_members": "json",
+    }
 
     def __init__(
         self,
@@ -257,6 +273,10 @@ class BedrockConverseOperator(AnswerTask):
             request["inference_config"] = config
         return request
 
+    def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Tell the new message from the history, for errors."""
+        return {f"messages[{len(request['messages']) - 1}].content": "message", "messages": "history"}
+
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Converse, and keep the response as JSON."""
         from airflow_provider_aiml.inference.stored_answer import Answer
@@ -302,4 +322,4 @@ class BedrockConverseOperator(AnswerTask):
             "stopSequences": self.stop_sequences,
         }
         given = {name: value for name, value in flat.items() if value is not None}
-        return {**(self.inference_config or {}), **given}
+        return {**read_mapping(self.inference_config, "inference_config"), **given}

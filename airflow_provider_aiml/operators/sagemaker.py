@@ -6,14 +6,15 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.async_output_task import (
-    AsyncOutputTask,
-    awaited_of,
-    check_s3_uri,
-    deferral_timeout,
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, deferral_timeout
+from airflow_provider_aiml.aws_task import check_place, deferrable_default, task_identity
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    OutputExpiredError,
+    PayloadError,
+    Problem,
+    RequestError,
 )
-from airflow_provider_aiml.aws_task import deferrable_default, failing_for_good, task_identity
-from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.arguments import check_one_source, read_number
 from airflow_provider_aiml.inference.identity import request_identity
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_aiml.inference.outputs import AsyncInference, Location, Verdict
     from airflow_provider_aiml.inference.stored_answer import Answer
     from airflow_provider_aiml.inference.submissions import Submission
 
 PAYLOAD_TEMPLATES = (".json.j2", ".jsonl.j2", ".csv.j2", ".txt.j2")
+_RENDERERS = {**AnswerTask.template_fields_renderers, "payload": "json", "request_members": "json"}
 _HOOK = "airflow_provider_aiml.hooks.sagemaker_runtime"
 _RESPONSE_KEYS = {
     "ContentType": "content_type",
@@ -91,7 +94,7 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
         "request_members",
     )
     template_ext = PAYLOAD_TEMPLATES
-    template_fields_renderers: ClassVar[dict[str, str]] = {"payload": "json", "request_members": "json"}
+    template_fields_renderers = _RENDERERS
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
     ) -> None:
         super().__init__(**kwargs)
         check_one_source({"payload": payload, "payload_uri": payload_uri})
+        check_place(payload_uri, "payload_uri")
         self.endpoint_name = endpoint_name
         self.payload = payload
         self.payload_uri = payload_uri
@@ -139,6 +143,10 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
             **given_members(self),
             "body": self.read_body(self.payload, self.payload_uri, self.content_type),
         }
+
+    def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Name the members that the task's author knows by another name, for errors."""
+        return {"body": "payload" if self.payload_uri is None else "payload_uri"}
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Invoke the endpoint."""
@@ -178,14 +186,18 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
     :param inference_id: your own id; default: SageMaker makes one. (templated)
     :param s3_output_path_extension: appended to the endpoint's output path. (templated)
     :param filename: the output object's file name. (templated)
-    :param request_ttl_seconds: how long the request may stay in the queue, 60 to 21,600. Default: 21,600.
-    :param invocation_timeout_seconds: how long the model may take, 1 to 3,600. Default: the endpoint's.
+    :param request_ttl_seconds: how long the request may stay in the queue, 60 to 21,600 s. Default: 21,600.
+        (templated)
+    :param invocation_timeout_seconds: how long the model may take, 1 to 3,600 s. Default: the endpoint's.
+        (templated)
     :param request_members: members that AWS added later, by their snake_case names. (templated)
     :param wait_for_completion: wait for the output. Default: True.
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable``.
     :param waiter_delay: seconds between two looks. Default: 30.
     :param wait_timeout: seconds to wait at most; default: as long as an output can still come.
+    :param result: ``location`` or ``body``. Default: ``location``.
+    :param output_uri: where to copy the output to. (templated)
     :raises RequestError: the input is wrong; nothing was sent.
     :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
     """
@@ -212,7 +224,7 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         "request_members",
     )
     template_ext = PAYLOAD_TEMPLATES
-    template_fields_renderers: ClassVar[dict[str, str]] = {"payload": "json", "request_members": "json"}
+    template_fields_renderers = _RENDERERS
 
     def __init__(
         self,
@@ -239,6 +251,13 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
     ) -> None:
         super().__init__(**kwargs)
         check_one_source({"payload": payload, "payload_uri": payload_uri, "input_location": input_location})
+        check_place(payload_uri, "payload_uri")
+        check_place(input_location, "input_location")
+        check_place(upload_to, "upload_to", folder=True)
+        if not wait_for_completion and (self.output_uri is not None or self.result == "body"):
+            found = "given with wait_for_completion=False"
+            problem = Problem("output_uri / result", found, "given to the sensor that waits")
+            raise RequestError("The arguments do not fit each other", problems=(problem,))
         self.endpoint_name = endpoint_name
         self.payload = payload
         self.payload_uri = payload_uri
@@ -257,78 +276,81 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         self.deferrable = deferrable_default() if deferrable is None else deferrable
         self.waiter_delay = waiter_delay
         self.wait_timeout = wait_timeout
-        for field in ("input_location", "upload_to"):
-            check_s3_uri(getattr(self, field), field)
 
     def execute(self, context: Context) -> Any:
         """Submit, and then wait in the triggerer, wait here, or go."""
-        with failing_for_good():
-            submission = self._submit(context)
+        with self.careful():
+            self.check_places(several=False)
+            sent_at = time.time()
+            submission = self._submit(context, sent_at)
             if not self.wait_for_completion:
-                return submission.to_dict()
-            self._wait(submission)
+                return self.give(submission.to_dict())
+            until = None if self.wait_timeout is None else sent_at + self.wait_timeout
+            self._wait(submission, until)
             return self.conclude([submission], several=False)
 
-    def execute_complete(
-        self, context: Context, event: Mapping[str, Any] | None = None, submission: Any = None
-    ) -> Any:
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
         """Go on after the deferral."""
-        with failing_for_good():
-            submissions = [submission] if submission else awaited_of(event)
-            return self.conclude_event(event, submissions, [0], several=False)
+        with self.careful():
+            return self.conclude_event(event, several=False)
 
-    def _submit(self, context: Context) -> Submission:
+    def overdue(self, error: InferenceError) -> InferenceError:
+        """Say that ``wait_timeout`` passed: the inference goes on, and a retry would buy another."""
+        hint = "raise wait_timeout, or submit without waiting and let the sensor wait"
+        return OutputExpiredError(
+            f"wait_timeout of {self.wait_timeout} s is over, the inference is not: {error.message}",
+            inference_id=error.inference_id,
+            hint="; ".join(filter(None, (hint, error.hint))),
+        )
+
+    def _submit(self, context: Context, sent_at: float) -> Submission:
         from airflow_provider_aiml.inference.outputs import AsyncInference
         from airflow_provider_aiml.inference.submissions import Submission, longest_deadline
 
-        request = {**given_members(self), **self._body_members(context)}
+        request = given_members(self)
         for name in ("request_ttl_seconds", "invocation_timeout_seconds"):
             request[name] = read_number(request.get(name), name, int)
-        sent_at = time.time()
+        request |= self._input_members(context, request)
         response = self.hook.invoke_endpoint_async(**request)
-        deadline = longest_deadline(
-            sent_at, request.get("request_ttl_seconds"), request.get("invocation_timeout_seconds")
-        )
-        if self.wait_for_completion and self.wait_timeout is not None:
-            deadline = min(deadline, sent_at + self.wait_timeout)
         facts = {
             "inference_id": response.get("InferenceId"),
             "output_location": response["OutputLocation"],
             "failure_location": response.get("FailureLocation"),
         }
-        submission = Submission(AsyncInference.from_dict(facts), deadline)
+        ttl, invocation = request["request_ttl_seconds"], request["invocation_timeout_seconds"]
+        submission = Submission(AsyncInference.from_dict(facts), longest_deadline(sent_at, ttl, invocation))
         self._tell(submission)
         return submission
 
-    def _body_members(self, context: Context) -> dict[str, Any]:
+    def _input_members(self, context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give the body where it fits into the request, else upload it and give its location."""
-        if self.input_location is not None:
-            return {}
-        from airflow_provider_aiml.inference.requests import api_members, load_operation
+        from airflow_provider_aiml.inference.async_input import inline_limit, upload
 
+        field = "payload" if self.payload_uri is None else "payload_uri"
+        if self.input_location is not None:
+            self.check(self.operation, request, {})
+            return {}
         body = self.read_body(self.payload, self.payload_uri, self.content_type)
-        inline = api_members(load_operation("sagemaker-runtime", self.operation)).get("body")
-        if inline and len(body) <= (inline.maximum or 0):
+        limit = inline_limit()
+        if len(body) <= limit:
+            self.check(self.operation, {**request, "body": body}, {"body": field})
             return {"body": body}
         if not self.upload_to:
-            limit = inline.maximum if inline and inline.maximum else 0
-            allowed = f"at most {limit:.0f} bytes without upload_to, a folder on S3"
-            problem = Problem("payload", f"{len(body)} bytes", allowed)
+            allowed = f"at most {limit} bytes without upload_to, a folder on S3"
+            problem = Problem(field, f"{len(body)} bytes", allowed)
             raise PayloadError("The body does not fit into the request", problems=(problem,))
-        return {"input_location": self._upload(context, body)}
+        location = self._upload_location(context, {**request, "body": body})
+        self.check(self.operation, {**request, "input_location": str(location)}, {})
+        upload(self.s3, body, location, self.content_type)
+        self.log.info("Uploaded a body of %d bytes to %s", len(body), location)
+        return {"input_location": str(location)}
 
-    def _upload(self, context: Context, body: bytes) -> str:
-        """Put the body where SageMaker reads it, under a name that a retry gives again."""
+    def _upload_location(self, context: Context, request: Mapping[str, Any]) -> Location:
+        """Name the object for a body, so that a retry names it again."""
         from airflow_provider_aiml.inference.outputs import Location
 
-        request = {**given_members(self), "body": body}
         name = request_identity(task_identity(context), self.operation, request)
-        folder = Location.parse(f"{str(self.upload_to).rstrip('/')}/{name}", "upload_to")
-        self.hook.s3_client().put_object(
-            Bucket=folder.bucket, Key=folder.key, Body=body, ContentType=self.content_type
-        )
-        self.log.info("Uploaded a body of %d bytes to %s", len(body), folder)
-        return str(folder)
+        return Location.parse(f"{str(self.upload_to).rstrip('/')}/{name}", "upload_to")
 
     def _tell(self, submission: Submission) -> None:
         inference = submission.inference
@@ -345,13 +367,29 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
                 self.endpoint_name,
             )
 
-    def _wait(self, submission: Submission) -> None:
+    def _wait(self, submission: Submission, until: float | None) -> None:
         if self.deferrable:
-            now = time.time()
             self.defer(
-                trigger=self.make_trigger([submission], poll_interval=self.waiter_delay),
+                trigger=self.make_trigger([submission], poll_interval=self.waiter_delay, timeout_at=until),
                 method_name="execute_complete",
-                kwargs={"submission": submission.to_dict()},
-                timeout=deferral_timeout([submission], now, None),
+                timeout=deferral_timeout([submission], time.time(), until),
             )
-        self.wait_here([submission], self.waiter_delay)
+        end = submission.deadline if until is None else min(submission.deadline, until)
+        self.tell_of_slot(end)
+        verdict = self._look_until(submission.inference, end)
+        if verdict.error is None:
+            return
+        if verdict.status == "expired" and end < submission.deadline:
+            raise self.overdue(verdict.error)
+        raise self.failure(verdict.error, submission)
+
+    def _look_until(self, inference: AsyncInference, end: float) -> Verdict:
+        from airflow_provider_aiml.inference.output_look import look
+        from airflow_provider_aiml.inference.outputs import Wait
+
+        wait = Wait(inference, deadline=end)
+        while (verdict := wait.on_look(look(self.s3, inference), time.time())) is None:
+            if wait.needs_permission_notice:
+                self.tell_of_permission(inference.output_location)
+            time.sleep(max(0.0, min(self.waiter_delay, end - time.time())))
+        return verdict

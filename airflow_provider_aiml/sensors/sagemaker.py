@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_aiml.async_output_task import (
-    AsyncOutputTask,
-    awaited_of,
-    check_s3_uri,
-    deferral_timeout,
-)
-from airflow_provider_aiml.aws_task import deferrable_default, failing_for_good, hopeless
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, check_s3_uri, deferral_timeout
+from airflow_provider_aiml.aws_task import deferrable_default
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -22,7 +17,7 @@ from airflow_provider_aiml.exceptions import (
     Problem,
     RequestError,
 )
-from airflow_provider_aiml.inference.outputs import Seen, Wait
+from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Seen, Wait
 from airflow_provider_aiml.inference.submissions import read_submissions
 
 if TYPE_CHECKING:
@@ -94,19 +89,22 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         self.deferrable = deferrable_default() if deferrable is None else deferrable
         self._waits: dict[int, Wait] = {}
         self._submissions: Sequence[Submission] = ()
-        self._ends_at = 0.0
+        self._started = 0.0
+        self._forbidden = False
+        self._tells_of_permission = False
+        """The triggerer tells of it otherwise, or the look before the first reschedule did."""
 
     def execute(self, context: Context) -> Any:
         """Look; what follows from it (raise, skip, sleep, reschedule) is Airflow's own loop, in each mode."""
-        self._begin()
+        self._begin(context)
         if self.mode == "poke" and not self.deferrable:
-            self.tell_of_slot(self._submissions)
+            self.tell_of_slot(min(self._ends_at, max(one.deadline for one in self._submissions)))
         try:
             return super().execute(context)
         except AirflowSensorTimeout as timeout:
             if self.never_fail:
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from timeout
-            raise
+            raise AirflowSensorTimeout(self._with_hint(str(timeout))) from None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once at every inference that is still awaited; deferrable, leave the rest to the triggerer.
@@ -114,9 +112,9 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         While S3 cannot be asked, it is asked again from here, so that the faults in a row are counted in
         reschedule mode as well.
         """
-        with failing_for_good():
+        with self.careful():
             faulty = self._look_at_all()
-            while faulty and not self.deferrable:
+            while faulty and not self.deferrable and not self.silent_fail:
                 pause = min(self.poke_interval, LONGEST_FAULT_PAUSE)
                 if time.time() + pause > self._ends_at:
                     return False
@@ -128,68 +126,60 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
             self._defer()
         return False
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: Mapping[str, Any] | None = None,
-        submissions: Sequence[Mapping[str, Any]] = (),
-        awaited: Sequence[int] = (),
-    ) -> Any:
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
         """Go on after the deferral.
 
         :param event: what the trigger said.
-        :param submissions: all that is awaited.
-        :param awaited: which of them the trigger waited for, by their index.
         """
-        if event and event.get("status") == "timeout":
-            raise AirflowSensorTimeout(
-                f"Sensor has timed out; the specified timeout of {self.timeout} s is over"
-            )
         try:
-            with failing_for_good():
-                if not submissions:
-                    submissions, awaited = self._given_again(event)
-                return self.conclude_event(event, submissions, awaited, several=self._several)
+            with self.careful():
+                return self.conclude_event(event, several=self._several)
         except InferenceError as error:
             if self.never_fail:
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
             raise
 
-    def failure(self, error: InferenceError, submission: Submission | None) -> InferenceError:
+    def overdue(self, error: InferenceError) -> Exception:
+        """Time out as Airflow's sensors do."""
+        message = f"Sensor has timed out; the specified timeout of {self.timeout} s is over"
+        return AirflowSensorTimeout(f"{message}. Hint: {error.hint}" if error.hint else message)
+
+    def failure(self, error: InferenceError, submission: Submission) -> InferenceError:
         """Say that a failed inference stays failed, however often it is looked at."""
         error = super().failure(error, submission)
-        if isinstance(error, (ModelFailedError, OutputExpiredError)):
-            error.hint = (
-                error.hint or "looking again changes nothing: clear the task that submitted the inference"
-            )
-            return hopeless(error)
+        if isinstance(error, ModelFailedError):
+            error.retryable = False
+        if isinstance(error, (ModelFailedError, OutputExpiredError)) and not error.retryable:
+            cure = "looking again changes nothing: clear the task that submitted the inference"
+            error.hint = f"{error.hint}; {cure}" if error.hint else cure
         return error
 
     @property
     def _several(self) -> bool:
         return self.inference is not None and not isinstance(self.inference, (str, dict))
 
-    def _begin(self) -> None:
-        now = time.time()
-        with failing_for_good():
-            self._submissions = read_submissions(self._awaited(), now=now)
+    @property
+    def _ends_at(self) -> float:
+        return self._started + float(self.timeout)
+
+    def _begin(self, context: Context) -> None:
+        """Read what to wait for, and since when this try waits for it, reschedules included."""
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        self._started = first.timestamp() if first else time.time()
+        with self.careful():
+            self.check_places(several=self._several)
+            self._submissions = read_submissions(self._awaited(), now=self._started)
         self._waits = {
-            index: Wait(one.inference, deadline=one.deadline, max_faults=self._max_faults)
+            index: Wait(
+                one.inference, deadline=one.deadline, max_faults=self._max_faults, started=self._started
+            )
             for index, one in enumerate(self._submissions)
         }
-        self._ends_at = now + self.timeout
-
-    def _given_again(
-        self, event: Mapping[str, Any] | None
-    ) -> tuple[Sequence[Mapping[str, Any]], Sequence[int]]:
-        """Rebuild what the deferral's kwargs said; see :func:`.awaited_of`."""
-        places = {facts["output_location"] for facts in awaited_of(event)}
-        facts = [one.to_dict() for one in read_submissions(self._awaited(), now=time.time())]
-        return facts, [index for index, one in enumerate(facts) if one["output_location"] in places]
+        self._tells_of_permission = not self.deferrable and first is None
 
     def _awaited(self) -> Any:
         if self.inference is not None:
-            return self.inference if isinstance(self.inference, (str, dict)) else list(self.inference)
+            return list(self.inference) if self._several else self.inference
         places = {"output_location": self.output_location, "failure_location": self.failure_location}
         return {name: place for name, place in places.items() if place is not None}
 
@@ -204,27 +194,32 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         """
         from airflow_provider_aiml.inference.output_look import look
 
-        client = self.hook.s3_client()
         faulty = False
         for index, wait in list(self._waits.items()):
-            seen: Look = look(client, wait.inference)
+            seen: Look = look(self.s3, wait.inference)
             faulty = faulty or seen.seen is Seen.FAULT
             self._settle(index, wait, wait.on_look(seen, time.time()))
         return faulty
 
     def _settle(self, index: int, wait: Wait, verdict: Verdict | None) -> None:
-        self.mind_permission(wait)
+        if wait.needs_permission_notice:
+            if self._tells_of_permission and not self._forbidden:
+                self.tell_of_permission(wait.inference.output_location)
+            self._forbidden = True
         if verdict is None:
             return
         if verdict.error is not None:
             raise self.failure(verdict.error, self._submissions[index])
         del self._waits[index]
 
+    def _with_hint(self, message: str) -> str:
+        return f"{message} Hint: {LIST_BUCKET_HINT}" if self._forbidden else message
+
     def _defer(self) -> NoReturn:
-        awaited = [self._submissions[index] for index in self._waits]
+        """Hand all to the triggerer, with what is there already, so that it can name them in their order."""
         self.defer(
             trigger=self.make_trigger(
-                awaited,
+                self._submissions,
                 poll_interval=self.poke_interval,
                 timeout_at=self._ends_at,
                 exponential_backoff=self.exponential_backoff,
@@ -232,9 +227,5 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
                 max_faults=self._max_faults,
             ),
             method_name="execute_complete",
-            kwargs={
-                "submissions": [one.to_dict() for one in self._submissions],
-                "awaited": list(self._waits),
-            },
-            timeout=deferral_timeout(awaited, time.time(), self._ends_at),
+            timeout=deferral_timeout(self._submissions, time.time(), self._ends_at),
         )
