@@ -16,9 +16,12 @@ from contextlib import asynccontextmanager
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from airflow.exceptions import (  # type: ignore[attr-defined]  # re-exported there; common-compat 1.10.0 lacks them
+    AirflowException,
+    AirflowNotFoundException,
+)
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader, create_loader
 
