@@ -11,15 +11,13 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import psutil
 import yaml
+from tests.e2e.processes import Process, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +31,7 @@ _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:\?|:-)(?P<rest>[^}]*))?\}
 
 
 class ComposeError(Exception):
-    """The file asks for a variable that is not set, or a service did not become what it should."""
+    """The file asks for a variable that is not set, or a program is missing."""
 
 
 def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
@@ -55,12 +53,6 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
     return _VARIABLE.sub(fill, value)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class ComposeProcesses:
     """The services of a compose file, started in the order of their ``depends_on``.
 
@@ -76,8 +68,7 @@ class ComposeProcesses:
         self.ports = {(name, port): free_port() for name, ports in SERVICE_PORTS.items() for port in ports}
         self._project = file.parent
         self._path = path
-        self._running: dict[str, psutil.Popen] = {}
-        self._finished: set[str] = set()
+        self._running: dict[str, Process] = {}
         # Not pytest's: PostgreSQL refuses to run as root, and its own user cannot enter a folder of root's.
         self._root = Path(tempfile.mkdtemp(prefix="compose-"))
         self._root.chmod(0o755)
@@ -104,9 +95,9 @@ class ComposeProcesses:
     def url(self, service: str, port: int) -> str:
         return f"http://127.0.0.1:{self.ports[service, port]}"
 
-    def output(self, service: str, lines: int = 60) -> str:
+    def output(self, service: str) -> str:
         """Give the end of what a service printed."""
-        return "\n".join((self._root / f"{service}.log").read_text(errors="replace").splitlines()[-lines:])
+        return self._running[service].output()
 
     def _in_order(self) -> list[str]:
         ordered: list[str] = []
@@ -125,8 +116,8 @@ class ComposeProcesses:
         for needed, how in self.services[name].get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
                 self._wait_until_healthy(needed)
-            elif needed not in self._finished:
-                self._wait_until_finished(needed)
+            elif how["condition"] == "service_completed_successfully" and needed in self._running:
+                self._running.pop(needed).finish(START_SECONDS)
         for source, target in self._volumes(name):
             target.parent.mkdir(parents=True, exist_ok=True)
             source.mkdir(parents=True, exist_ok=True)
@@ -137,16 +128,8 @@ class ComposeProcesses:
             if name == "postgres"
             else self._here(name, self.services[name]["command"])
         )
-        with (self._root / f"{name}.log").open("wb") as log:
-            self._running[name] = psutil.Popen(
-                command,
-                env=self._environment(name),
-                cwd=self._home(name),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        log = self._root / "logs" / f"{name}.log"
+        self._running[name] = Process(name, command, self._environment(name), log)
 
     def _home(self, name: str) -> Path:
         return self._root / name / IMAGE_HOME.lstrip("/")
@@ -224,30 +207,22 @@ class ComposeProcesses:
             "-F",
         ]
 
-    def _wait_until_finished(self, name: str) -> None:
-        code = self._running.pop(name).wait(START_SECONDS)
-        if code:
-            raise ComposeError(f"{name} ended with {code}:\n{self.output(name)}")
-        self._finished.add(name)
-
     def _wait_until_healthy(self, name: str) -> None:
         kind, *test = self._here(name, self.services[name]["healthcheck"]["test"])
         assert kind == "CMD"
-        give_up = time.monotonic() + START_SECONDS
-        while time.monotonic() < give_up:
-            if self._running[name].poll() is not None:
-                break
+
+        def healthy() -> bool:
+            self._running[name].check()
             seen = subprocess.run(
                 test, env=self._environment(name), capture_output=True, check=False, cwd="/"
             )
-            if seen.returncode == 0:
-                return
-            time.sleep(1)
-        raise ComposeError(f"{name} did not become healthy:\n{self.output(name)}")
+            return seen.returncode == 0
+
+        wait_until(healthy, START_SECONDS, f"{name} is healthy")
 
     def _stop(self) -> None:
         for process in reversed(self._running.values()):
-            end_tree(process)
+            process.stop()
         shutil.rmtree(self._root, ignore_errors=True)
 
 
@@ -260,16 +235,3 @@ def postgres_program(name: str) -> str:
     if not found:
         raise ComposeError(f"PostgreSQL's {name} is not installed (on Debian: apt-get install postgresql)")
     return found
-
-
-def end_tree(process: psutil.Popen) -> None:
-    """End a process and all that it started; by force when asking takes too long."""
-    try:
-        family = [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return
-    process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=15)
-    for survivor in alive:
-        survivor.kill()
-    psutil.wait_procs(alive, timeout=5)

@@ -6,18 +6,18 @@ import base64
 import os
 import secrets
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from tests.e2e.airflow_api import AirflowApi
 from tests.e2e.compose_processes import ComposeError, ComposeProcesses, interpolated
+from tests.e2e.processes import wait_until
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE_FILE = PROJECT / "docker-compose.yaml"
 DAG_ID = "aiml_realtime_scoring"
-RUN_SECONDS = 180
 SECRETS = {
     "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
     **{
@@ -42,44 +42,26 @@ def compose():
 
 @pytest.fixture(scope="module")
 def api(compose):
-    with httpx.Client(base_url=compose.url("api-server", 8080), timeout=30) as client:
-        answer = client.post(
-            "/auth/token", json={"username": "admin", "password": SECRETS["AIRFLOW_ADMIN_PASSWORD"]}
-        )
-        answer.raise_for_status()
-        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        yield client
-
-
-def wait_for(look, seconds: float):
-    give_up = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(1)
-    return found
+    client = AirflowApi(compose.url("api-server", 8080))
+    client.log_in("admin", SECRETS["AIRFLOW_ADMIN_PASSWORD"])
+    yield client
+    client.close()
 
 
 def test_every_component_reports_itself_healthy(api):
-    health = wait_for(
-        lambda: (
-            (seen := api.get("/api/v2/monitor/health").json())
-            and all(
-                seen[name]["status"] == "healthy"
-                for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")
-            )
-            and seen
-        ),
-        60,
-    )
+    def all_healthy():
+        health = api.health() or {}
+        return health if set(health.values()) == {"healthy"} else None
 
-    assert health["metadatabase"]["status"] == "healthy"
+    health = wait_until(all_healthy, 60, "every component is healthy")
+
+    assert set(health) >= {"metadatabase", "scheduler", "triggerer", "dag_processor"}
 
 
-def test_the_login_page_opens_in_a_browser_and_knows_no_other_password(api, compose):
-    page = httpx.get(f"{compose.url('api-server', 8080)}/auth/login", follow_redirects=True)
-    refused = httpx.post(
-        f"{compose.url('api-server', 8080)}/auth/token", json={"username": "admin", "password": "admin"}
-    )
+def test_the_login_page_opens_in_a_browser_and_knows_no_other_password(compose):
+    url = compose.url("api-server", 8080)
+    page = httpx.get(f"{url}/auth/login", follow_redirects=True)
+    refused = httpx.post(f"{url}/auth/token", json={"username": "admin", "password": "admin"})
 
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
@@ -87,20 +69,14 @@ def test_the_login_page_opens_in_a_browser_and_knows_no_other_password(api, comp
 
 
 def test_an_example_dag_runs_to_success(api, compose):
-    wait_for(lambda: api.get(f"/api/v2/dags/{DAG_ID}").status_code == 200, 120)
-    api.patch(f"/api/v2/dags/{DAG_ID}", json={"is_paused": False}).raise_for_status()
-    started = api.post(f"/api/v2/dags/{DAG_ID}/dagRuns", json={"logical_date": None})
-    started.raise_for_status()
-    run = f"/api/v2/dags/{DAG_ID}/dagRuns/{started.json()['dag_run_id']}"
+    wait_until(lambda: DAG_ID in api.dag_ids(), 120, f"{DAG_ID} is there")
+    api.unpause(DAG_ID)
 
-    state = wait_for(
-        lambda: (seen := api.get(run).json()["state"]) in ("success", "failed") and seen, RUN_SECONDS
-    )
+    run = api.trigger(DAG_ID)
+    state = api.wait_for_run(DAG_ID, run)
 
-    tasks = {
-        task["task_id"]: task["state"] for task in api.get(f"{run}/taskInstances").json()["task_instances"]
-    }
-    assert state == "success", f"{tasks}\n{compose.output('scheduler')}"
+    failures = {task.name: api.failure(task) for task in api.tasks(DAG_ID, run) if task.state == "failed"}
+    assert state == "success", f"{failures}\n{compose.output('scheduler')}"
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -18,6 +18,8 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_aiml.get_provider_info import get_provider_info
 
 DISTRIBUTION = "airflow-provider-aiml"
+INTERNAL = {"airflow_provider_aiml.hooks.aws_client"}
+"""What the hooks share; its S3Hook serves our own waits."""
 KINDS = {"hooks": BaseHook, "operators": BaseOperator, "sensors": BaseSensorOperator, "triggers": BaseTrigger}
 
 
@@ -58,7 +60,7 @@ def public_classes(module: str, kind: str) -> list[type]:
 def existing_modules(kind: str) -> set[str]:
     package = importlib.import_module(f"airflow_provider_aiml.{kind}")
     names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
-    return {name for name in names if public_classes(name, kind)}
+    return {name for name in names if public_classes(name, kind)} - INTERNAL
 
 
 @pytest.fixture(scope="module")
