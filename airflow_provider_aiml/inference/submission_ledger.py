@@ -2,13 +2,16 @@
 
 Airflow's task state store where there is one (Airflow 3.3 and newer): it belongs to the task instance,
 outlives its tries, and is written through the supervisor, so a process whose supervisor is gone cannot write
-and stops before it sends. Else an object beside the uploaded bodies. Else nowhere.
+and stops before it sends. Else objects in a folder of the user's. Else nowhere.
+
+The records of one task instance are spread over 256 pages by their identity, so that thousands of them
+neither make a page too large nor take a page each, and a page stays when the inputs around one change.
 """
 
 from __future__ import annotations
 
 import json
-import logging
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,120 +20,156 @@ from airflow_provider_aiml.inference.output_look import fault_code
 from airflow_provider_aiml.inference.paid_submission import SubmissionRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from airflow_provider_aiml.inference.outputs import Location
 
-log = logging.getLogger(__name__)
-KEY_PREFIX = "aiml.submission."
+_PAGE_DIGITS = 2
 
 
-class SubmissionLedger(Protocol):
-    """One record of one request."""
+class Pages(Protocol):
+    """JSON values by name, kept beyond a try."""
 
-    durable: bool
-
-    def read(self, *, now: float) -> SubmissionRecord | None:
-        """Give what an earlier try wrote, or None."""
+    @property
+    def durable(self) -> bool:
+        """Whether anything is kept."""
         ...
 
-    def write(self, record: SubmissionRecord) -> None:
-        """Replace what is written."""
+    def get(self, name: str) -> Any:
+        """Give what was put under ``name``, or None."""
+        ...
+
+    def put(self, name: str, value: dict[str, Any]) -> None:
+        """Keep ``value`` under ``name``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class TaskStateLedger:
-    """A key of Airflow's task state store.
+class TaskStatePages:
+    """Pages in Airflow's task state store.
 
     :param store: ``context["task_state_store"]``.
-    :param identity: the request's identity.
     """
 
     store: Any
-    identity: str
     durable = True
 
-    def read(self, *, now: float) -> SubmissionRecord | None:
-        """Give what an earlier try wrote, or None.
+    def get(self, name: str) -> Any:
+        """Give what was put under ``name``, or None."""
+        return self.store.get(f"aiml.submissions.{name}")
 
-        :raises StoredAnswerError: Airflow cannot be asked; nothing was sent.
-        """
-        try:
-            return SubmissionRecord.from_dict(self.store.get(KEY_PREFIX + self.identity), now=now)
-        except Exception as error:
-            raise _unusable("Airflow's task state store", error) from error
-
-    def write(self, record: SubmissionRecord) -> None:
-        """Replace what is written.
-
-        :raises StoredAnswerError: Airflow does not take it: the supervisor is gone, or the task instance was
-            retried meanwhile. This process must not send.
-        """
-        try:
-            self.store.set(KEY_PREFIX + self.identity, record.to_dict())
-        except Exception as error:
-            raise _unusable("Airflow's task state store", error) from error
+    def put(self, name: str, value: dict[str, Any]) -> None:
+        """Keep ``value``; Airflow refuses where the supervisor is gone or the task instance was retried."""
+        self.store.set(f"aiml.submissions.{name}", value)
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectLedger:
-    """An object on S3.
+class ObjectPages:
+    """Pages as objects on S3.
 
     :param client: a boto3 S3 client.
-    :param location: the object.
+    :param folder: where they go; its key belongs to one task instance.
     """
 
     client: Any
-    location: Location
+    folder: Location
     durable = True
 
-    def read(self, *, now: float) -> SubmissionRecord | None:
-        """Give what an earlier try wrote, or None.
-
-        :raises StoredAnswerError: S3 cannot be asked; nothing was sent.
-        """
+    def get(self, name: str) -> Any:
+        """Give what was put under ``name``, or None."""
         try:
-            found = self.client.get_object(Bucket=self.location.bucket, Key=self.location.key)
-            with found["Body"] as body:
-                return SubmissionRecord.from_dict(json.loads(body.read()), now=now)
-        except ValueError:
-            return None
+            found = self.client.get_object(**self._address(name))
         except Exception as error:
             if fault_code(error) in ("NoSuchKey", "404"):
                 return None
-            raise _unusable(str(self.location), error) from error
+            raise
+        with found["Body"] as body:
+            return json.loads(body.read())
 
-    def write(self, record: SubmissionRecord) -> None:
-        """Replace what is written.
+    def put(self, name: str, value: dict[str, Any]) -> None:
+        """Keep ``value`` under ``name``."""
+        body = json.dumps(value).encode()
+        self.client.put_object(**self._address(name), Body=body, ContentType="application/json")
 
-        :raises StoredAnswerError: S3 does not take it.
-        """
-        body = json.dumps(record.to_dict()).encode()
-        try:
-            self.client.put_object(
-                Bucket=self.location.bucket,
-                Key=self.location.key,
-                Body=body,
-                ContentType="application/json",
-            )
-        except Exception as error:
-            raise _unusable(str(self.location), error) from error
+    def _address(self, name: str) -> dict[str, str]:
+        return {"Bucket": self.folder.bucket, "Key": f"{self.folder.key}/{name}.json"}
 
 
-class NoLedger:
-    """Nowhere to write: Airflow before 3.3, and no folder of our own on S3."""
+class NoPages:
+    """Nowhere to write: Airflow before 3.3, and no folder of the user's on S3."""
 
     durable = False
 
-    def read(self, *, now: float) -> SubmissionRecord | None:
+    def get(self, name: str) -> Any:
         """Give nothing."""
         return None
 
-    def write(self, record: SubmissionRecord) -> None:
-        """Write nothing."""
+    def put(self, name: str, value: dict[str, Any]) -> None:
+        """Keep nothing."""
 
 
-def _unusable(place: str, error: Exception) -> StoredAnswerError:
+class SubmissionLedger:
+    """The submissions of one task instance, by the identity of their requests.
+
+    :param pages: where they are kept.
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
+        self._known: dict[str, dict[str, Any]] = {}
+
+    @property
+    def durable(self) -> bool:
+        """Whether a later try can find anything here."""
+        return self.pages.durable
+
+    def read(self, identities: Iterable[str], *, now: float) -> dict[str, SubmissionRecord]:
+        """Give the records that earlier tries left of these requests.
+
+        :param now: seconds since the epoch.
+        :raises StoredAnswerError: the place cannot be read; nothing was sent.
+        """
+        found = {}
+        for name, members in _by_page(identities).items():
+            page = self._page(name)
+            for identity in members:
+                record = SubmissionRecord.from_dict(page.get(identity), now=now)
+                if record is not None:
+                    found[identity] = record
+        return found
+
+    def write(self, records: Mapping[str, SubmissionRecord]) -> None:
+        """Write records down, over earlier ones of the same requests.
+
+        :raises StoredAnswerError: the place cannot be written. What is not sent yet must not be sent.
+        """
+        for name, members in _by_page(records).items():
+            page = self._page(name)
+            page.update({identity: records[identity].to_dict() for identity in members})
+            try:
+                self.pages.put(name, page)
+            except Exception as error:
+                raise _unusable("written", error) from error
+
+    def _page(self, name: str) -> dict[str, Any]:
+        if name not in self._known:
+            try:
+                page = self.pages.get(name)
+            except Exception as error:
+                raise _unusable("read", error) from error
+            self._known[name] = dict(page) if isinstance(page, dict) else {}
+        return self._known[name]
+
+
+def _by_page(identities: Iterable[str]) -> dict[str, list[str]]:
+    pages: dict[str, list[str]] = defaultdict(list)
+    for identity in identities:
+        pages[identity[:_PAGE_DIGITS]].append(identity)
+    return pages
+
+
+def _unusable(verb: str, error: Exception) -> StoredAnswerError:
     return StoredAnswerError(
-        f"{place} cannot keep what is submitted: {fault_code(error) or type(error).__name__}",
-        hint="without it a retry could buy the inference again, so nothing was sent",
+        f"The record of what was submitted cannot be {verb}: {fault_code(error) or type(error).__name__}",
+        hint="without it a retry could buy an inference again, so nothing more is sent",
     )

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from airflow_provider_aiml.exceptions import StoredAnswerError
+from airflow_provider_aiml.inference.outputs import Location
+from airflow_provider_aiml.inference.paid_submission import SubmissionRecord
+from airflow_provider_aiml.inference.submission_ledger import (
+    NoPages,
+    ObjectPages,
+    Pages,
+    SubmissionLedger,
+    TaskStatePages,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.local_aws import LocalAws
+
+FIRST, SECOND, OTHER_PAGE = "ab" + "0" * 38, "ab" + "1" * 38, "cd" + "0" * 38
+RECORD = SubmissionRecord("asked", 1, 5.0)
+
+
+class Store:
+    """Airflow's task state store, as its accessor behaves."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.calls = 0
+        self.gone = False
+
+    def get(self, key: str) -> Any:
+        self._reach()
+        return self.values.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        self._reach()
+        self.values[key] = dict(value)
+
+    def _reach(self) -> None:
+        self.calls += 1
+        if self.gone:
+            raise BrokenPipeError("the supervisor is gone")
+
+
+@pytest.fixture(params=["task state", "object"])
+def pages(request: pytest.FixtureRequest, aws: LocalAws) -> Pages:
+    if request.param == "task state":
+        return TaskStatePages(Store())
+    client = boto3.client(
+        "s3",
+        endpoint_url=aws.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
+    client.create_bucket(Bucket="ledger")
+    return ObjectPages(client, Location("ledger", "inputs/task"))
+
+
+def test_a_later_try_reads_what_an_earlier_one_wrote(pages: Pages) -> None:
+    SubmissionLedger(pages).write({FIRST: RECORD})
+
+    later = SubmissionLedger(pages)
+    assert later.read([FIRST, SECOND, OTHER_PAGE], now=0) == {FIRST: RECORD}
+    assert later.durable
+
+
+def test_records_of_one_page_stand_beside_each_other(pages: Pages) -> None:
+    SubmissionLedger(pages).write({FIRST: RECORD})
+    SubmissionLedger(pages).write({SECOND: SubmissionRecord("asked", 2, 6.0), OTHER_PAGE: RECORD})
+
+    found = SubmissionLedger(pages).read([FIRST, SECOND, OTHER_PAGE], now=0)
+    assert {identity: record.ordinal for identity, record in found.items()} == {
+        FIRST: 1,
+        SECOND: 2,
+        OTHER_PAGE: 1,
+    }
+
+
+def test_without_a_place_nothing_is_kept_and_that_is_known() -> None:
+    ledger = SubmissionLedger(NoPages())
+    ledger.write({FIRST: RECORD})
+
+    assert SubmissionLedger(NoPages()).read([FIRST], now=0) == {}
+    assert not ledger.durable
+
+
+def test_a_process_whose_supervisor_is_gone_cannot_write_and_is_told_to_stop() -> None:
+    store = Store()
+    ledger = SubmissionLedger(TaskStatePages(store))
+    ledger.read([FIRST], now=0)
+    store.gone = True
+
+    with pytest.raises(StoredAnswerError, match="cannot be written: BrokenPipeError") as failure:
+        ledger.write({FIRST: RECORD})
+    assert failure.value.retryable
+    assert not failure.value.may_have_been_billed
+
+
+def test_a_place_that_cannot_be_read_is_an_error_and_not_an_absent_record(aws: LocalAws) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=aws.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
+    ledger = SubmissionLedger(ObjectPages(client, Location("no-such-bucket", "inputs/task")))
+
+    with pytest.raises(StoredAnswerError, match="NoSuchBucket"):
+        ledger.read([FIRST], now=0)
+
+
+def test_a_page_that_is_no_mapping_counts_as_empty() -> None:
+    store = Store()
+    store.values["aiml.submissions.ab"] = ["rubbish"]
+
+    assert SubmissionLedger(TaskStatePages(store)).read([FIRST], now=0) == {}
+
+
+def test_thousands_of_records_take_few_round_trips() -> None:
+    store = Store()
+    identities = [f"{number:040x}"[::-1] for number in range(5_000)]
+    SubmissionLedger(TaskStatePages(store)).write(dict.fromkeys(identities, RECORD))
+
+    assert store.calls <= 2 * 256
+    assert len(SubmissionLedger(TaskStatePages(store)).read(identities, now=0)) == 5_000
