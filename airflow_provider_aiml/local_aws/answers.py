@@ -96,21 +96,19 @@ def error_answer(error: ApiError, service: str) -> Answer:
 
 
 def foreign_error_answer(error: ApiError, request: Request) -> Answer:
-    """Give an error of a service that moto answers, in that service's protocol."""
+    """Give an error of a service that moto answers, in that service's protocol: query, S3's own, or JSON."""
     message = error.message or ""
-    target = request.headers.get("x-amz-target")
-    if target or request.headers.get("content-type", "").startswith("application/x-amz-json"):
-        body = json.dumps({"__type": error.code, "message": message, **error.fields}).encode()
-        return Answer(error.status, [_request_id(), ("Content-Type", "application/x-amz-json-1.1")], body)
-    is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     what = f"<Code>{escape(error.code)}</Code><Message>{escape(message)}</Message>"
-    if request.signing_name == "s3" or not (request.signing_name or is_form):
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        request_id = f"<RequestId>{uuid.uuid4()}</RequestId>"
+        text = f"<ErrorResponse><Error><Type>Sender</Type>{what}</Error>{request_id}</ErrorResponse>"
+        return Answer(error.status, [_request_id(), ("Content-Type", "text/xml")], text.encode())
+    if request.signing_name in {"s3", None}:
         # S3's answer to HEAD has no body, so that clients see the status as the code.
-        text = (
-            "" if request.method == "HEAD" else f"<Error>{what}<RequestId>{uuid.uuid4()}</RequestId></Error>"
-        )
+        request_id = f"<RequestId>{uuid.uuid4()}</RequestId>"
+        text = "" if request.method == "HEAD" else f"<Error>{what}{request_id}</Error>"
         headers = [("x-amz-request-id", uuid.uuid4().hex[:16].upper()), ("Content-Type", "application/xml")]
         return Answer(error.status, headers, text.encode())
-    request_id = f"<RequestId>{uuid.uuid4()}</RequestId>"
-    text = f"<ErrorResponse><Error><Type>Sender</Type>{what}</Error>{request_id}</ErrorResponse>"
-    return Answer(error.status, [_request_id(), ("Content-Type", "text/xml")], text.encode())
+    body = json.dumps({"__type": error.code, "message": message, **error.fields}).encode()
+    headers = [_request_id(), ("x-amzn-ErrorType", error.code), ("Content-Type", "application/json")]
+    return Answer(error.status, headers, body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.local_aws.witness import Witness
 
 __all__ = ["Front", "own_target", "target_of"]
+
+_log = logging.getLogger(__name__)
 
 OwnHandler = Callable[[Target, dict[str, Any], Request], Awaitable[dict[str, Any]]]
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -80,7 +83,7 @@ class Front:
         try:
             await self._fail_before(target)
             if operation is None:
-                answer = await self._elsewhere(request)
+                answer = await self._ask_elsewhere(target, request)
             else:
                 answer = result_answer(operation.model, await self._run(operation, target, request))
         except ApiError as error:
@@ -88,6 +91,13 @@ class Front:
                 error_answer(error, operation.service) if operation else foreign_error_answer(error, request)
             )
         return self._fail_after(target, answer)
+
+    async def _ask_elsewhere(self, target: Target, request: Request) -> Answer:
+        try:
+            return await self._elsewhere(request)
+        except Exception as error:  # moto raises what it has not got, and where it has a fault
+            _log.warning("Moto could not answer %s: %s", target.operation, error)
+            raise ApiError("InternalFailure", f"The local AWS could not answer: {error}", 500) from error
 
     async def _run(self, operation: Operation, target: Target, request: Request) -> dict[str, Any]:
         if not request.is_authenticated:

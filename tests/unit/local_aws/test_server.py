@@ -16,6 +16,7 @@ import boto3
 import pytest
 from airflow.sdk import Connection
 from airflow_provider_aiml.local_aws import ControlError, LocalAws, LocalAwsControl, __main__
+from botocore.exceptions import ClientError
 
 
 @pytest.fixture
@@ -245,3 +246,11 @@ def test_a_chunked_body_and_odd_header_names_arrive_as_they_are(aws, s3):
     assert status == 200
     assert stored["Body"].read() == b"12"
     assert stored["Metadata"] == {"my_key": "v"}
+
+
+def test_what_moto_has_not_got_is_an_internal_failure_that_says_so(aws, client):
+    with pytest.raises(ClientError) as caught:
+        client("bedrock").list_guardrails()
+
+    assert caught.value.response["Error"]["Code"] == "InternalFailure"
+    assert "list_guardrails" in caught.value.response["Error"]["Message"]
