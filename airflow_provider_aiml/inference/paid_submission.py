@@ -37,13 +37,14 @@ class Step(StrEnum):
 class SubmissionRecord:
     """What a try wrote down, for the next one to find.
 
-    :param state: ``asked``: about to be sent; ``submitted``: SageMaker took it and named its locations.
+    :param state: ``asked``: about to be sent; ``submitted``: SageMaker took it and named its locations;
+        ``refused``: it surely did not run, so its ordinal is free.
     :param ordinal: the how manieth submission of this request it is.
     :param asked_at: when it was about to be sent, in seconds since the epoch.
     :param submission: its locations and deadline, once submitted.
     """
 
-    state: Literal["asked", "submitted"]
+    state: Literal["asked", "submitted", "refused"]
     ordinal: int
     asked_at: float
     submission: Submission | None = None
@@ -61,12 +62,12 @@ class SubmissionRecord:
 
         :param now: seconds since the epoch, for a submission without a deadline.
         """
-        if not isinstance(facts, Mapping) or facts.get("state") not in ("asked", "submitted"):
+        if not isinstance(facts, Mapping) or facts.get("state") not in ("asked", "submitted", "refused"):
             return None
         try:
             ordinal, asked_at = int(facts["ordinal"]), float(facts["asked_at"])
-            if facts["state"] == "asked":
-                return cls("asked", ordinal, asked_at)
+            if facts["state"] != "submitted":
+                return cls(facts["state"], ordinal, asked_at)
             return cls("submitted", ordinal, asked_at, Submission.from_dict(facts["submission"], now=now))
         except (KeyError, TypeError, ValueError, RequestError):
             return None

@@ -1,0 +1,249 @@
+"""Submitting asynchronous inferences so that none is bought twice.
+
+First what earlier tries left is looked at: an output that is there is taken, an inference that is under way
+is awaited, one that failed is sent again under the next ordinal. Then what is left is sent, a few at a time:
+what is about to be sent is written down, it is sent, and what SageMaker answered is written down. A process
+that dies between the two leaves a request of which nobody knows whether it was sent; it is looked for where
+its output would be, for its names are derived from who asked what.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_aiml.exceptions import InferenceError
+from airflow_provider_aiml.inference.output_look import look
+from airflow_provider_aiml.inference.outputs import AsyncInference, Seen
+from airflow_provider_aiml.inference.paid_submission import (
+    Step,
+    SubmissionRecord,
+    output_names,
+    step_after_look,
+    uncertain_until,
+)
+from airflow_provider_aiml.inference.submissions import Submission, longest_deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_aiml.inference.identity import TaskIdentity
+    from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger
+
+log = logging.getLogger(__name__)
+
+WAVE = 32
+"""Requests that are written down together, and of which a killed process leaves as many uncertain."""
+SENDERS = 8
+"""Requests under way at once."""
+_MOST_ORDINALS = 20
+"""Failed submissions that are looked for, one by one, where nothing is written down."""
+
+
+@dataclass(slots=True)
+class LookBack:
+    """What earlier tries left of a task's requests.
+
+    :param settled: what was submitted and is there or under way, by identity.
+    :param unsent: the ordinal under which each of the others is to be sent.
+    :param uncertain: where the output of a request would be of which it is not known whether it was sent.
+    :param until: until when to wait for those, in seconds since the epoch.
+    """
+
+    settled: dict[str, Submission] = field(default_factory=dict)
+    unsent: dict[str, int] = field(default_factory=dict)
+    uncertain: dict[str, list[AsyncInference]] = field(default_factory=dict)
+    until: float = 0.0
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Submits the requests of one task instance.
+
+    :param task: the task instance.
+    :param ledger: where its submissions are written down.
+    :param s3: a boto3 S3 client.
+    :param send: sends the members of a request and gives SageMaker's answer.
+    :param predict: gives the places where the output of a submission with these names may be.
+    :param namable: the members of ``inference_id``, ``s3_output_path_extension`` and ``filename`` that the
+        installed botocore knows.
+    :param on_uncertain: wait for a request that may have been sent, or invoke again.
+    :param uncertain_timeout: seconds to wait for it.
+    :param earlier_tries: whether there was a try before this one.
+    """
+
+    task: TaskIdentity
+    ledger: SubmissionLedger
+    s3: Any
+    send: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    predict: Callable[[Mapping[str, str]], list[AsyncInference]]
+    namable: frozenset[str]
+    on_uncertain: Literal["wait", "invoke"] = "wait"
+    uncertain_timeout: float = 3_600.0
+    earlier_tries: bool = False
+
+    def look_back(self, requests: Mapping[str, Mapping[str, Any]], *, reinvoke: bool = False) -> LookBack:
+        """Find what earlier tries bought.
+
+        :param requests: the members of each request, without its body, by identity.
+        :param reinvoke: buy all of them again, on purpose.
+        """
+        now = time.time()
+        found = LookBack()
+        records = self.ledger.read(requests, now=now)
+        for identity, request in requests.items():
+            record = records.get(identity)
+            if reinvoke:
+                found.unsent[identity] = record.ordinal + 1 if record else 1
+            elif record is None:
+                self._find_unrecorded(identity, request, found, now)
+            elif record.state == "refused":
+                found.unsent[identity] = record.ordinal
+            elif record.submission is not None:
+                self._resume(identity, record, record.submission, found, now)
+            else:
+                self._find_uncertain(identity, request, record, found, now)
+        return found
+
+    def submit(
+        self, requests: Mapping[str, Mapping[str, Any]], unsent: Mapping[str, int]
+    ) -> dict[str, Submission]:
+        """Send what is unsent.
+
+        :param requests: the members of each request, whole, by identity.
+        :param unsent: the ordinal of each request to send.
+        :return: the submissions, by identity.
+        :raises InferenceError: the first failure; what was submitted until then is written down.
+        """
+        submitted: dict[str, Submission] = {}
+        waiting = iter(unsent.items())
+        with ThreadPoolExecutor(SENDERS, thread_name_prefix="submit") as senders:
+            while wave := dict(islice(waiting, WAVE)):
+                submitted |= self._submit_wave(requests, wave, senders)
+        return submitted
+
+    def _resume(
+        self, identity: str, record: SubmissionRecord, submission: Submission, found: LookBack, now: float
+    ) -> None:
+        step = step_after_look(record, look(self.s3, submission.inference), now)
+        if step is Step.SEND:
+            found.unsent[identity] = record.ordinal + 1
+            return
+        found.settled[identity] = submission
+        log.info(
+            "An earlier try submitted this request as inference %s; its output %s %s and nothing is sent",
+            submission.inference.inference_id,
+            "is at" if step is Step.USE else "is awaited at",
+            submission.inference.output_location,
+        )
+
+    def _find_uncertain(
+        self,
+        identity: str,
+        request: Mapping[str, Any],
+        record: SubmissionRecord,
+        found: LookBack,
+        now: float,
+    ) -> None:
+        places = self.predict(self._names(identity, request, record.ordinal))
+        seen = self._take_predicted(identity, places, found, now)
+        until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
+        if seen is Seen.FAILURE or (seen is None and until is None):
+            found.unsent[identity] = record.ordinal + 1
+        elif seen is None and until is not None:
+            log.warning(
+                "An earlier try died while it sent this request, and perhaps it was sent. Its output "
+                "is awaited for %.0f s before it is sent again (on_uncertain)",
+                until - now,
+            )
+            found.uncertain[identity] = places
+            found.until = min(found.until or until, until)
+
+    def _find_unrecorded(
+        self, identity: str, request: Mapping[str, Any], found: LookBack, now: float
+    ) -> None:
+        """Look where the output would be, if an earlier try had nowhere to write down what it sent."""
+        ordinal = 1
+        if not self.ledger.durable and self.earlier_tries:
+            while ordinal <= _MOST_ORDINALS:
+                places = self.predict(self._names(identity, request, ordinal))
+                seen = self._take_predicted(identity, places, found, now)
+                if seen is Seen.OUTPUT:
+                    return
+                if seen is None:
+                    break
+                ordinal += 1
+        found.unsent[identity] = ordinal
+
+    def _take_predicted(
+        self, identity: str, places: list[AsyncInference], found: LookBack, now: float
+    ) -> Seen | None:
+        """Take an output that is where one was predicted; say whether there is one, a failure, or neither."""
+        for place in places:
+            seen = look(self.s3, place).seen
+            if seen is Seen.OUTPUT:
+                found.settled[identity] = Submission(place, longest_deadline(now))
+                log.info("The output of an earlier try is at %s and nothing is sent", place.output_location)
+            if seen in (Seen.OUTPUT, Seen.FAILURE):
+                return seen
+        return None
+
+    def _submit_wave(
+        self, requests: Mapping[str, Mapping[str, Any]], wave: Mapping[str, int], senders: ThreadPoolExecutor
+    ) -> dict[str, Submission]:
+        asked_at = time.time()
+        self.ledger.write({key: SubmissionRecord("asked", nth, asked_at) for key, nth in wave.items()})
+        sent = {
+            key: senders.submit(self.send, self._named(key, requests[key], nth)) for key, nth in wave.items()
+        }
+        outcomes = {key: _outcome(future) for key, future in sent.items()}
+        records = {}
+        for key, outcome in outcomes.items():
+            if isinstance(outcome, Exception):
+                if isinstance(outcome, InferenceError) and not outcome.may_have_been_billed:
+                    records[key] = SubmissionRecord("refused", wave[key], asked_at)
+            else:
+                submission = _submission(outcome, requests[key], asked_at)
+                records[key] = SubmissionRecord("submitted", wave[key], asked_at, submission)
+        self.ledger.write(records)
+        for outcome in outcomes.values():
+            if isinstance(outcome, Exception):
+                raise outcome
+        return {key: record.submission for key, record in records.items() if record.submission}
+
+    def _named(self, identity: str, request: Mapping[str, Any], ordinal: int) -> dict[str, Any]:
+        return {**request, **self._names(identity, request, ordinal)}
+
+    def _names(self, identity: str, request: Mapping[str, Any], ordinal: int) -> dict[str, str]:
+        """Give the names of a submission: the user's own, and derived ones where there are none.
+
+        A further submission of a request whose output the user named goes to a path of its own: what is left
+        of the failed one must not be taken for its outcome.
+        """
+        derived = output_names(self.task, identity, ordinal)
+        names = {key: str(request.get(key) or derived[key]) for key in derived if key in self.namable}
+        extension = request.get("s3_output_path_extension")
+        if ordinal > 1 and extension and request.get("filename"):
+            names["s3_output_path_extension"] = f"{str(extension).rstrip('/')}/retry-{ordinal}"
+        return names
+
+
+def _outcome(future: Future[Mapping[str, Any]]) -> Mapping[str, Any] | Exception:
+    try:
+        return future.result()
+    except Exception as error:
+        return error
+
+
+def _submission(response: Mapping[str, Any], request: Mapping[str, Any], sent_at: float) -> Submission:
+    facts = {
+        "inference_id": response.get("InferenceId"),
+        "output_location": response["OutputLocation"],
+        "failure_location": response.get("FailureLocation"),
+    }
+    ttl, invocation = request.get("request_ttl_seconds"), request.get("invocation_timeout_seconds")
+    return Submission(AsyncInference.from_dict(facts), longest_deadline(sent_at, ttl, invocation))
