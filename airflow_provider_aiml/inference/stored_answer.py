@@ -30,7 +30,7 @@ PARTIAL_SUFFIX = ".partial"
 _FORMAT = 1
 _ATTEMPTS = 2
 _ATTEMPTS_ONCE_PAID = 5
-_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """What trying again cannot change."""
 
 
@@ -155,7 +155,7 @@ class AnswerStore:
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS_ONCE_PAID if paid else _ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
+            wait=tenacity.wait_random_exponential(multiplier=0.4, max=5),
             retry=tenacity.retry_if_exception(_may_pass),
             reraise=True,
         )
