@@ -15,6 +15,7 @@ The name of an error says the cause; its fields say what to do::
     ├── ResponseError                it ran, but its answer is malformed, cut off, or not what was asked
     ├── OutputExpiredError           neither output nor failure appeared before the deadline
     ├── OutputUnreadableError        S3 could not be asked, too many times in a row
+    ├── NoticeQueueError             the queue of completion notices cannot be used
     └── StoredAnswerError            the place that keeps paid answers cannot be read or written
 
 This module knows nothing of AWS's libraries or of Airflow; :mod:`airflow_provider_aiml.aws_task` adds the
@@ -36,6 +37,7 @@ __all__ = [
     "EndpointNotReadyError",
     "InferenceError",
     "ModelFailedError",
+    "NoticeQueueError",
     "OutputExpiredError",
     "OutputUnreadableError",
     "PayloadError",
@@ -245,6 +247,12 @@ class OutputUnreadableError(InferenceError):
     """S3 could not be asked for the output, too many times in a row; the output may be there."""
 
     retryable = True
+    may_have_been_billed = True
+
+
+class NoticeQueueError(InferenceError):
+    """The queue of completion notices is absent, in another region, or closed to the identity."""
+
     may_have_been_billed = True
 
 
