@@ -80,8 +80,8 @@ class Fault:
     :param message: the error's message; None for SageMaker's throttling is its null message.
     :param seconds: of ``delay``.
     :param keep_bytes: of ``truncate``; default: half of the body, one piece of a stream.
-    :param count: for so many requests; None for all. Default 1, without ``for_seconds``.
-    :param for_seconds: only within so many seconds from now.
+    :param count: for so many requests; default 1, or with ``for_seconds`` any number.
+    :param for_seconds: only within so many seconds from now; default: without end.
     :param resource: only for this endpoint, model id or bucket; ``*`` and ``?`` match.
     :param key_prefix: only for S3 keys, or LIST prefixes, that begin so.
     """
