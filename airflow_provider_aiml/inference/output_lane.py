@@ -173,6 +173,13 @@ class Lane:
         self.size += 1
         self._cohort("new", now + GATHERING).add(waiter)
 
+    def hurry(self, waiter: Waiter, now: float) -> None:
+        """Let a wait that is in a cohort be looked at as soon as a new one would be."""
+        assert waiter.cohort is not None
+        if waiter.cohort.name != "new":
+            waiter.cohort.remove(waiter)
+            self._cohort("new", now + GATHERING).add(waiter)
+
     def leave(self, waiter: Waiter) -> None:
         """Let a wait out, however it ended."""
         self.size -= 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.inference.outputs import AsyncInference, PollSchedule, Verdict
 
-__all__ = ["Watcher", "watch_output"]
+__all__ = ["Bell", "Watcher", "watch_output"]
 
 _CHUNK = 200  # waits ended before the loop is let go
 _log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ async def watch_output(
     on_notice: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.time,
     started: float | None = None,
+    bell: Bell | None = None,
 ) -> Verdict:
     """Wait until the inference's output or failure object is there, or the deadline has passed.
 
@@ -59,6 +60,7 @@ async def watch_output(
     :param on_notice: is told, once, of a permission that seems to be missing.
     :param clock: gives the seconds since the epoch.
     :param started: when the wait began, in seconds since the epoch, if before this call (a restart).
+    :param bell: lets its holder have a look taken at once.
     :return: how the wait ended; a client that cannot be had for want of a connection is ``unreadable``.
     """
     wait = Wait(inference, deadline=deadline, max_faults=max_faults, started=started)
@@ -66,6 +68,8 @@ async def watch_output(
     waiter = Waiter(wait, schedule, clock, on_notice, before)
     watcher = _shared_watcher(share_key)
     watcher.join(waiter, open_client)
+    if bell is not None:
+        bell.hang(watcher, waiter)
     try:
         return await waiter.future
     finally:
@@ -78,6 +82,35 @@ def _shared_watcher(share_key: Hashable) -> Watcher:
     if (watcher := of_loop.get(share_key)) is None:
         watcher = of_loop[share_key] = Watcher(share_key)
     return watcher
+
+
+class Bell:
+    """What someone who has heard of an output can do to the wait for it.
+
+    :param schedule: the pauses between the wait's looks once it was rung.
+    """
+
+    __slots__ = ("_schedule", "_waiter", "_watcher")
+
+    def __init__(self, schedule: PollSchedule) -> None:
+        self._schedule = schedule
+        self._watcher: Watcher | None = None
+        self._waiter: Waiter | None = None
+
+    def hang(self, watcher: Watcher, waiter: Waiter) -> None:
+        """Belong to a wait."""
+        self._watcher, self._waiter = watcher, waiter
+
+    def ring(self) -> None:
+        """Let S3 be looked at now. What is seen there decides, as ever."""
+        if self._watcher is not None and self._waiter is not None:
+            self._waiter.schedule = self._schedule
+            self._watcher.hurry(self._waiter)
+
+    def end(self, outcome: Exception, *, as_verdict: bool) -> None:
+        """End the wait without a look."""
+        if self._waiter is not None:
+            self._waiter.end(outcome, as_verdict=as_verdict)
 
 
 class Watcher:
@@ -108,6 +141,12 @@ class Watcher:
         self._size += 1
         self._lane_of(waiter).join(waiter, self._loop.time())
         self._wake()
+
+    def hurry(self, waiter: Waiter) -> None:
+        """Look for a wait at once, unless it is over."""
+        if waiter.cohort is not None:
+            waiter.cohort.lane.hurry(waiter, self._loop.time())
+            self._wake()
 
     def leave(self, waiter: Waiter) -> bool:
         """Let a wait out, however it ended; say whether it was the last, which ends the watcher."""
