@@ -1,0 +1,22 @@
+"""Several asynchronous inferences at once, each awaited in the triggerer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.sdk import DAG, Param
+from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
+
+with DAG(
+    dag_id="e2e_waits",
+    schedule=None,
+    start_date=datetime(2025, 1, 1),
+    params={"endpoint_name": Param("set by the test", type="string")},
+) as dag:
+    SageMakerInvokeEndpointAsyncOperator.partial(
+        task_id="score",
+        endpoint_name="{{ params.endpoint_name }}",
+        deferrable=True,
+        waiter_delay=1,
+        result="body",
+    ).expand(payload=[{"number": 0}, {"number": 1}, {"number": 2}])
