@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDeniedError",
+    "AnswerMismatchError",
+    "AnswerStoppedError",
     "AwsConfigurationError",
     "BusyError",
     "EndpointNotReadyError",
+    "HistoryConflictError",
     "InferenceError",
     "ModelFailedError",
     "NoticeQueueError",
@@ -46,6 +49,7 @@ __all__ = [
     "ResponseError",
     "ServiceRefusedError",
     "StoredAnswerError",
+    "TurnLimitError",
     "UnknownOutcomeError",
     "error_from_dict",
 ]
@@ -237,6 +241,58 @@ class ResponseError(InferenceError):
         self.partial_body = partial_body
 
 
+class AnswerStoppedError(ResponseError):
+    """The model stopped for a reason that the task does not accept; its answer may be cut off or withheld.
+
+    :param stop_reason: the reason, as the API names it.
+    :param result: what there is of the task's result, the partial text included. Never part of the message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        stop_reason: str | None = None,
+        result: Mapping[str, Any] | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.stop_reason = stop_reason
+        self.result = result
+
+
+class AnswerMismatchError(ResponseError):
+    """The answer does not fit the task's schema, after as many corrections as the task allows.
+
+    :param problems: what is wrong with the last answer: path and rule, never a value. The message lists them.
+    :param result: what there is of the task's result. Never part of the message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: tuple[Problem, ...] = (),
+        result: Mapping[str, Any] | None = None,
+        **facts: Any,
+    ) -> None:
+        listed = "; ".join(str(problem) for problem in problems)
+        super().__init__(f"{message}: {listed}" if listed else message, **facts)
+        self.problems = problems
+        self.result = result
+
+
+class TurnLimitError(ResponseError):
+    """The model kept asking for tools until a limit of the task.
+
+    :param result: what there is of the task's result. Never part of the message.
+    """
+
+    def __init__(self, message: str, *, result: Mapping[str, Any] | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.result = result
+
+
 class OutputExpiredError(InferenceError):
     """Neither the output nor the failure object appeared before the inference's deadline."""
 
@@ -260,6 +316,10 @@ class StoredAnswerError(InferenceError):
     """The object that keeps a paid answer cannot be read, written or trusted."""
 
     retryable = True
+
+
+class HistoryConflictError(StoredAnswerError):
+    """Another writer extended the conversation's history between reading and writing it."""
 
 
 def public_class(error_class: type[InferenceError]) -> type[InferenceError]:
