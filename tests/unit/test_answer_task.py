@@ -1,0 +1,282 @@
+"""Paid once: what an operator with ``output_uri`` keeps, and what its next try does with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow_provider_aiml.exceptions import (
+    AccessDeniedError,
+    RequestError,
+    ResponseError,
+    StoredAnswerError,
+    UnknownOutcomeError,
+)
+from airflow_provider_aiml.inference.stored_answer import AnswerStore
+from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
+from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointOperator
+from tests.unit.running import run
+
+URI = "s3://bucket/answers/one.json"
+
+
+def make(**kwargs):
+    return SageMakerInvokeEndpointOperator(
+        **{"task_id": "t", "endpoint_name": "echo", "payload": {"a": 1}, "output_uri": URI, **kwargs}
+    )
+
+
+@pytest.fixture
+def endpoint(aws, s3):
+    aws.add_endpoint("echo")
+    return aws
+
+
+def test_the_answer_is_kept_and_its_place_given_instead_of_the_body(endpoint, read):
+    assert run(make()) == {
+        "content_type": "application/json",
+        "invoked_production_variant": "AllTraffic",
+        "output_uri": URI,
+    }
+    assert read("answers/one.json") == b'{"a":1}'
+
+
+def test_a_retry_gives_the_same_and_calls_nothing(endpoint, told):
+    first = run(make(result_expression="[body, content_type, output_uri]"))
+    again = run(make(result_expression="[body, content_type, output_uri]"))
+
+    assert first == again == [{"a": 1}, "application/json", URI]
+    assert len(endpoint.invocations("echo")) == 1
+    assert f"7 bytes are read from {URI} and nothing is sent" in told.text
+
+
+def test_another_expression_over_a_kept_answer_costs_nothing(endpoint):
+    run(make())
+
+    assert run(make(result_expression="body.a")) == 1
+    assert len(endpoint.invocations("echo")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "instance"),
+    [
+        ({"payload": {"a": 2}}, {}),
+        ({"custom_attributes": "x"}, {}),
+        ({}, {"run_id": "tomorrow"}),
+        ({}, {"map_index": 7}),
+        ({}, {"dag_id": "another"}),
+    ],
+)
+def test_a_changed_request_is_a_new_inference(endpoint, changed, instance):
+    run(make())
+    run(make(**changed), **instance)
+
+    assert len(endpoint.invocations("echo")) == 2
+
+
+def test_the_task_instance_without_a_map_index_is_that_of_an_unmapped_task(endpoint):
+    run(make(), map_index=None)
+    run(make(), map_index=-1)
+
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_another_region_is_another_inference(endpoint):
+    endpoint.add_endpoint("echo", region="eu-west-1")
+
+    run(make())
+    run(make(region_name="eu-west-1"))
+
+    assert len(endpoint.invocations("echo")) == 2
+
+
+def test_a_folder_keeps_each_answer_under_its_identity(endpoint, s3):
+    uris = {
+        run(make(output_uri="s3://bucket/answers/"), map_index=index)["output_uri"] for index in (0, 1, 1)
+    }
+
+    assert len(uris) == 2
+    assert len(endpoint.invocations("echo")) == 2
+    kept = {entry["Key"] for entry in s3.list_objects_v2(Bucket="bucket", Prefix="answers/")["Contents"]}
+    bodies = {uri.removeprefix("s3://bucket/") for uri in uris}
+    assert kept == bodies | {f"{body}.aiml.json" for body in bodies}
+
+
+def test_an_answer_is_kept_in_any_file_system(endpoint, tmp_path):
+    uri = f"file://{tmp_path}/deep/one.json"
+
+    assert run(make(output_uri=uri))["output_uri"] == uri
+    assert (tmp_path / "deep" / "one.json").read_bytes() == b'{"a":1}'
+    run(make(output_uri=uri))
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_a_malformed_answer_is_kept_and_a_retry_calls_nothing(endpoint, read):
+    for _ in range(2):
+        with pytest.raises(ResponseError, match="may have been billed") as caught:
+            run(make(payload=b"{canary"))
+        assert isinstance(caught.value, AirflowFailException)
+        assert "canary" not in str(caught.value)
+
+    assert read("answers/one.json") == b"{canary"
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_a_malformed_answer_can_be_read_by_a_retry_that_does_not_decode(endpoint):
+    with pytest.raises(ResponseError):
+        run(make(payload=b"{canary"))
+
+    assert run(make(payload=b"{canary", decode=False, result_expression="body")) == "e2NhbmFyeQ=="
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_an_expression_that_does_not_fit_loses_no_answer(endpoint):
+    with pytest.raises(ResponseError):
+        run(make(result_expression="length(body.a)"))
+
+    assert run(make(result_expression="body.a")) == 1
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_the_part_of_a_truncated_answer_is_kept(endpoint, read):
+    endpoint.add_fault("sagemaker:InvokeEndpoint", "truncate", keep_bytes=3)
+
+    with pytest.raises(ResponseError, match="broke off after 3 bytes"):
+        run(make())
+
+    assert read("answers/one.json.partial") == b'{"a'
+    assert read("answers/one.json") is None
+    assert run(make(result_expression="body")) == {"a": 1}
+
+
+def test_an_answer_that_is_lost_before_its_first_byte_leaves_no_part(endpoint, read):
+    endpoint.add_fault("sagemaker:InvokeEndpoint", "truncate", keep_bytes=0)
+
+    with pytest.raises((ResponseError, UnknownOutcomeError)):
+        run(make())
+
+    assert read("answers/one.json.partial") is None
+
+
+def test_a_failed_call_is_no_answer(endpoint):
+    endpoint.add_fault("sagemaker:InvokeEndpoint", code="AccessDeniedException")
+    with pytest.raises(AccessDeniedError):
+        run(make())
+
+    assert run(make(result_expression="body")) == {"a": 1}
+
+
+def test_a_task_killed_after_its_answer_was_written_calls_nothing_again(endpoint, monkeypatch):
+    class KilledError(BaseException):
+        pass
+
+    def die(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SageMakerInvokeEndpointOperator, "read_answer", die)
+        with pytest.raises(KilledError):
+            run(make())
+
+    assert run(make(result_expression="body")) == {"a": 1}
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_a_task_killed_between_record_and_body_asks_again_and_takes_nothing_for_an_answer(endpoint, s3, told):
+    run(make())
+    s3.delete_object(Bucket="bucket", Key="answers/one.json")
+
+    assert run(make(result_expression="body")) == {"a": 1}
+    assert len(endpoint.invocations("echo")) == 2
+    assert "The model is asked again" in told.text
+
+
+def test_a_body_that_was_changed_is_not_taken_for_the_answer(endpoint, s3):
+    run(make())
+    s3.put_object(Bucket="bucket", Key="answers/one.json", Body=b'{"a": "forged"}')
+
+    assert run(make(result_expression="body")) == {"a": 1}
+
+
+@pytest.mark.parametrize("uri", ["s3://absent-bucket/one.json", "s3://absent-bucket/folder/"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_call(endpoint, s3, uri):
+    with pytest.raises(StoredAnswerError, match=r"absent-bucket/.* cannot be written: FileNotFoundError"):
+        run(make(output_uri=uri))
+
+    assert endpoint.invocations("echo") == []
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket"]
+
+
+def test_a_place_without_permission_is_refused_before_the_call(endpoint):
+    endpoint.add_fault("s3:PUT", code="AccessDenied", for_seconds=60)
+
+    with pytest.raises(StoredAnswerError, match="cannot be written: PermissionError") as caught:
+        run(make())
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert endpoint.invocations("echo") == []
+
+
+@pytest.mark.parametrize("operator", ["sagemaker", "invoke_model", "converse"])
+def test_an_invalid_request_neither_writes_nor_sends(endpoint, s3, operator):
+    output = {"task_id": "t", "output_uri": URI}
+    task = {
+        "sagemaker": lambda: make(inference_id="x" * 65),
+        "invoke_model": lambda: BedrockInvokeModelOperator(model_id="a b", input_data={}, **output),
+        "converse": lambda: BedrockConverseOperator(model_id="a b", message="x", **output),
+    }[operator]()
+
+    with pytest.raises(RequestError, match="_id: is "):
+        run(task)
+
+    assert "Contents" not in s3.list_objects_v2(Bucket="bucket")
+    assert not [name for name in endpoint.request_counts() if not name.startswith("s3:")]
+
+
+def test_a_conversation_is_kept_and_read_back(endpoint, read):
+    def turn():
+        return BedrockConverseOperator(
+            task_id="t",
+            model_id="amazon.nova-pro-v1:0",
+            message="Hello",
+            output_uri=URI,
+            result_expression="[text, history[-1].role, stop_reason]",
+        )
+
+    assert run(turn()) == run(turn())
+    assert len(endpoint.invocations("amazon.nova-pro-v1:0")) == 1
+    assert json.loads(read("answers/one.json") or b"")["stopReason"] == "end_turn"
+
+
+def test_a_kept_conversation_keeps_its_words_out_of_xcom(endpoint):
+    result = run(
+        BedrockConverseOperator(task_id="t", model_id="amazon.nova-pro-v1:0", message="Hello", output_uri=URI)
+    )
+
+    assert set(result) == {"stop_reason", "usage", "metrics", "output_uri"}
+
+
+def test_a_template_that_renders_to_nothing_is_no_place(endpoint):
+    task = make(output_uri="{{ params.where }}")
+    task.output_uri = ""  # as Airflow leaves it after rendering
+
+    with pytest.raises(RequestError, match="output_uri: is a string of 0 characters"):
+        run(task)
+    assert endpoint.invocations("echo") == []
+
+
+def test_a_paid_answer_is_written_although_s3_stumbles(endpoint, monkeypatch):
+    real = AnswerStore.announce
+
+    def announce_then_stumble(store):
+        real(store)
+        endpoint.add_fault("s3:PUT", code="InvalidRequest", status=400, count=2)
+
+    monkeypatch.setattr(AnswerStore, "announce", announce_then_stumble)
+    run(make())
+    monkeypatch.undo()
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", endpoint.connection_uri)
+
+    assert run(make(result_expression="body")) == {"a": 1}
+    assert len(endpoint.invocations("echo")) == 1
