@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from abc import abstractmethod
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
@@ -191,7 +191,8 @@ class AsyncOutputTask(ResultTask):
     def _pieces(self, location: Location) -> Iterator[bytes]:
         with s3_reading(location):
             found = self.s3.get_object(Bucket=location.bucket, Key=location.key)
-            with found["Body"] as body:
+            # botocore's body, entered as a context, gives urllib3's response, which has no chunks.
+            with closing(found["Body"]) as body:
                 yield from body.iter_chunks(CHUNK_BYTES)
 
 
