@@ -142,7 +142,7 @@ class AsyncOutputTask(ResultTask):
         if not isinstance(error, ModelFailedError) or location is None:
             return error
         words = self._read_failure(location) or ""
-        if status := re.search(r"\berror \((\d{3})\)", words):
+        if status := re.search(r"Received (?:client|server) error \((\d{3})\)", words):
             error.original_status = int(status[1])
             error.retryable = error.original_status >= 500 or error.original_status == 429
         error.model_message = words or None if self.quote_model_errors else None
