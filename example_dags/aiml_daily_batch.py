@@ -72,9 +72,10 @@ with DAG(
 
     @task
     def list_inputs(day: str, params=None) -> list[str]:
-        """List the day's objects."""
+        """List the day's objects; without any, scoring and report are skipped."""
         folder = ObjectStoragePath(f"s3://{params['bucket']}/daily/{day}", conn_id="aws_default")
-        return sorted(f"s3://{place.bucket}/{place.key}" for place in folder.iterdir())
+        places = folder.iterdir() if folder.is_dir() else ()
+        return sorted(f"s3://{place.bucket}/{place.key}" for place in places)
 
     day = deliver()
 
