@@ -1,0 +1,136 @@
+"""Asking for an answer of a given shape, in one of two ways, and reading it.
+
+``native`` gives the schema in ``outputConfig``; ``tool`` forces the call of a tool whose input has the
+schema. Which models know the first changes by the month, so there is no table of them here: ``auto`` asks
+natively, and where Bedrock refuses that (which costs nothing), by the tool.
+
+https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+from airflow_provider_aiml.exceptions import Problem, RequestError
+from airflow_provider_aiml.inference.conversation import message_text
+from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "ANSWER_TOOL",
+    "Mode",
+    "SchemaMode",
+    "answer_message",
+    "check_schema_mode",
+    "correction",
+    "read_answer",
+    "with_schema",
+]
+
+Mode: TypeAlias = Literal["native", "tool"]
+SchemaMode: TypeAlias = Literal["auto", "native", "tool"]
+ANSWER_TOOL: Final = "give_answer"
+"""The tool whose input is the answer."""
+_ASKS: Final = "Give your answer by calling this tool, once, alone, with the whole answer as its input."
+
+
+def check_schema_mode(mode: Any) -> None:
+    """Refuse what is no schema mode.
+
+    :raises RequestError: it is none.
+    """
+    if mode not in get_args(SchemaMode):
+        allowed = ", ".join(get_args(SchemaMode))
+        problem = Problem("schema_mode", f"a {type(mode).__name__} that is none", allowed)
+        raise RequestError("The request cannot be sent", problems=(problem,))
+
+
+def with_schema(request: Mapping[str, Any], schema: OutputSchema, mode: Mode) -> dict[str, Any]:
+    """Give a request that asks for an answer of the schema's shape.
+
+    :param request: members of Converse by their snake_case names.
+    :param schema: the shape.
+    :param mode: how to ask.
+    :raises RequestError: the request has a text format or an answer tool of its own.
+    """
+    if mode == "native":
+        return {**request, "output_config": _output_config(request.get("output_config"), schema)}
+    return {**request, "tool_config": _tool_config(request.get("tool_config"), schema)}
+
+
+def _output_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
+    given = dict(config or {})
+    if "textFormat" in given:
+        problem = Problem("output_config.textFormat", "given beside output_schema", "one of them")
+        raise RequestError("The arguments do not fit each other", problems=(problem,))
+    definition = {"schema": json.dumps(schema.asked), "name": ANSWER_TOOL}
+    if schema.description:
+        definition["description"] = schema.description
+    return {**given, "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
+
+
+def _tool_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
+    """Add the answer tool; beside others the model has to call some tool, alone it has to call this."""
+    tools = list((config or {}).get("tools") or [])
+    if any((tool.get("toolSpec") or {}).get("name") == ANSWER_TOOL for tool in tools):
+        problem = Problem("tools", f"one named {ANSWER_TOOL}", "another name beside output_schema")
+        raise RequestError("The arguments do not fit each other", problems=(problem,))
+    told = f"{schema.description}\n\n{_ASKS}" if schema.description else _ASKS
+    spec = {"name": ANSWER_TOOL, "description": told, "inputSchema": {"json": schema.asked}}
+    choice: dict[str, Any] = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
+    return {**(config or {}), "tools": [*tools, {"toolSpec": spec}], "toolChoice": choice}
+
+
+def read_answer(message: Mapping[str, Any], schema: OutputSchema, mode: Mode) -> Any:
+    """Read the object out of the model's message.
+
+    :param message: the message, with bytes as JSON or as they are.
+    :param schema: the shape that it shall have.
+    :param mode: how it was asked for.
+    :raises MisfitError: there is none, or it does not fit.
+    """
+    if mode == "tool":
+        for use in _answer_uses(message):
+            return schema.read(use.get("input"))
+    text = message_text(message)
+    if not text.strip():
+        problem = Problem("$", "a message without text", "an answer of the schema's shape")
+        raise MisfitError((problem,), "There is no answer.")
+    return schema.read_text(text)
+
+
+def correction(message: Mapping[str, Any], misfit: MisfitError, mode: Mode) -> list[dict[str, Any]]:
+    """Give the content of the user's message that asks for a better answer.
+
+    :param message: the model's message.
+    :param misfit: what is wrong with it.
+    :param mode: how the answer was asked for.
+    """
+    by_tool = f" by calling {ANSWER_TOOL}" if mode == "tool" else ", with the JSON alone"
+    told = f"The answer does not fit its JSON schema:\n{misfit.told}\nGive the whole answer again{by_tool}."
+    uses = _answer_uses(message)
+    if not uses:
+        return [{"text": told}]
+    return [
+        {"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": told}], "status": "error"}}
+        for use in uses
+    ]
+
+
+def answer_message(message: Mapping[str, Any], answer: Any, mode: Mode) -> dict[str, Any]:
+    """Give the model's message as a history keeps it: the answer tool's call becomes text.
+
+    Bedrock refuses a conversation in which a tool's call has no result, or its tool is not there any more.
+    """
+    if mode == "native" or not _answer_uses(message):
+        return dict(message)
+    rest = [block for block in message["content"] if "toolUse" not in block]
+    return {**message, "content": [*rest, {"text": json.dumps(answer, ensure_ascii=False)}]}
+
+
+def _answer_uses(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    uses = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+    return [use for use in uses if use.get("name") == ANSWER_TOOL]

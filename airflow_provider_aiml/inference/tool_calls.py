@@ -1,0 +1,97 @@
+"""Running the tools that a model asked for, in order; what goes wrong is told to the model.
+
+https://docs.aws.amazon.com/bedrock/latest/userguide/tool-use-inference-call.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_aiml.inference.tool_schemas import ArgumentsError, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ToolBox", "client_uses"]
+
+log = logging.getLogger(__name__)
+
+_LONGEST_ERROR: Final = 2_048
+"""Characters of a tool's own error that the model is told."""
+
+
+def client_uses(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the calls of tools that this side has to answer; Bedrock runs those of type ``server_tool_use``.
+
+    :param message: the model's message.
+    """
+    uses = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+    return [use for use in uses if use.get("type") != "server_tool_use"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolBox:
+    """The tools of a task.
+
+    :param tools: those that run here, by name.
+    :param declared: names of tools that the model was told of and that do not run here.
+    :param let_through: errors of a tool that end the task instead of being told to the model.
+    """
+
+    tools: Mapping[str, Tool]
+    declared: frozenset[str] = frozenset()
+    let_through: tuple[type[BaseException], ...] = ()
+
+    def runs(self, message: Mapping[str, Any]) -> bool:
+        """Say whether every call of a message is to be answered here; a tool that nobody knows is, too."""
+        uses = client_uses(message)
+        return bool(uses) and bool(self.tools) and not any(use.get("name") in self.declared for use in uses)
+
+    def result(self, use: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one call.
+
+        :param use: the ``toolUse`` that the model wrote.
+        :return: its ``toolResult``, with status ``error`` where it failed.
+        """
+        name, started = str(use.get("name")), time.monotonic()
+        tool = self.tools.get(name)
+        if tool is None:
+            known = ", ".join(sorted(self.tools))
+            return self._failed(use, "an unknown name", f"There is no tool of that name; there are: {known}")
+        try:
+            content = result_content(tool.call(use.get("input")))
+        except self.let_through:
+            raise
+        except ArgumentsError as error:
+            return self._failed(use, "arguments that do not fit", str(error))
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            return self._failed(use, f"a {type(error).__name__}", f"The tool failed: {told}")
+        log.info("The tool %s answered after %.3f s", name, time.monotonic() - started)
+        return {"toolResult": {"toolUseId": use["toolUseId"], "content": content, "status": "success"}}
+
+    def _failed(self, use: Mapping[str, Any], why: str, told: str) -> dict[str, Any]:
+        known = str(use.get("name")) if use.get("name") in self.tools else "that the model asked for"
+        log.warning("The tool %s failed with %s; the model is told", known, why)
+        content = [{"text": told[:_LONGEST_ERROR]}]
+        return {"toolResult": {"toolUseId": use["toolUseId"], "content": content, "status": "error"}}
+
+
+def result_content(value: Any) -> list[dict[str, Any]]:
+    """Write what a tool returned as the content of its result: text as text, the rest as a JSON object.
+
+    :param value: text, or anything that pydantic can write as JSON; what is no mapping stands under
+        ``result``, for models want an object.
+    :raises ValueError: it cannot be written.
+    """
+    if isinstance(value, str):
+        return [{"text": value or "(empty)"}]
+    from pydantic_core import to_jsonable_python
+
+    writable = to_jsonable_python(value)
+    written = json.loads(json.dumps(writable, allow_nan=False))
+    return [{"json": written if isinstance(written, dict) else {"result": written}}]

@@ -1,0 +1,270 @@
+"""A bounded conversation within one task: tools are run, answers of the wrong shape corrected, turns counted.
+
+Pure: the call of the model and the place that keeps the turns are passed in. Everything here follows from the
+turns so far, so a retry that is given them goes on where the last try stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from airflow_provider_aiml.exceptions import (
+    AnswerMismatchError,
+    InferenceError,
+    ServiceRefusedError,
+    TurnLimitError,
+)
+from airflow_provider_aiml.inference.conversation import to_json
+from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
+from airflow_provider_aiml.inference.stop_reasons import FAIL_ON, check_stop_reason
+from airflow_provider_aiml.inference.structured_output import (
+    ANSWER_TOOL,
+    Mode,
+    answer_message,
+    correction,
+    read_answer,
+    with_schema,
+)
+from airflow_provider_aiml.inference.tool_calls import ToolBox, client_uses
+from airflow_provider_aiml.inference.turns import Progress, Turn
+from airflow_provider_aiml.inference.usage import add_usage, total_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+__all__ = ["Limits", "Outcome", "ToolLoop"]
+
+log = logging.getLogger(__name__)
+
+MAX_TURNS: Final = 10
+SCHEMA_RETRIES: Final = 2
+_ALONE: Final = f"Call {ANSWER_TOOL} alone, after the other tools have answered."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a task may use up.
+
+    :param max_turns: calls of the model, corrections not counted. Default: 10.
+    :param max_total_tokens: tokens of all turns, read and written, after which no other request is sent;
+        None for no limit.
+    :param schema_retries: corrections of an answer that does not fit its schema. Default: 2.
+    """
+
+    max_turns: int = MAX_TURNS
+    max_total_tokens: int | None = None
+    schema_retries: int = SCHEMA_RETRIES
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the conversation of a task ended.
+
+    :param response: the last response, JSON-safe.
+    :param message: the model's last message as a history keeps it, JSON-safe.
+    :param said: all that was said after the task's own message, as a history keeps it: the turns with tools
+        and the last message. Corrections are left out.
+    :param usage: the tokens of all turns.
+    :param metrics: the metrics of all turns, added up.
+    :param tool_calls: ``turn``, ``name`` and ``status`` of each tool that ran.
+    :param turns: how often the model was asked.
+    :param output: the object that was asked for; None without a schema.
+    """
+
+    response: dict[str, Any]
+    message: dict[str, Any]
+    said: list[dict[str, Any]]
+    usage: dict[str, Any]
+    metrics: dict[str, Any]
+    tool_calls: list[dict[str, Any]]
+    turns: int
+    output: Any = None
+
+    def facts(self) -> dict[str, Any]:
+        """Give what an error's record holds of it."""
+        return {
+            "message": self.message,
+            "stop_reason": self.response.get("stopReason"),
+            "usage": self.usage,
+            "tool_calls": self.tool_calls,
+            "turns": self.turns,
+        }
+
+
+@dataclass(slots=True)
+class ToolLoop:
+    """One task's conversation, from its request to the answer that it wants.
+
+    :param request: members of Converse by their snake_case names.
+    :param converse: asks the model: a request in, Converse's response out.
+    :param save: keeps the turns; called after each answer, after each tool, and before the next request.
+    :param tools: the tools that run here.
+    :param schema: the shape of the answer; None for any.
+    :param modes: how to ask for that shape, the second where the service refuses the first.
+    :param fail_on: stop reasons that fail.
+    :param limits: what may be used up.
+    :param before_request: looks at each request before it is sent, and may refuse it.
+    """
+
+    request: Mapping[str, Any]
+    converse: Callable[[dict[str, Any]], Mapping[str, Any]]
+    save: Callable[[Progress], None]
+    tools: ToolBox = field(default_factory=lambda: ToolBox({}))
+    schema: OutputSchema | None = None
+    modes: tuple[Mode, ...] = ("native", "tool")
+    fail_on: Collection[str] = FAIL_ON
+    limits: Limits = field(default_factory=Limits)
+    before_request: Callable[[dict[str, Any]], None] = lambda request: None
+
+    def run(self, progress: Progress) -> Outcome:
+        """Go on until the model has given its answer.
+
+        :param progress: the turns so far; empty at the first try. It grows.
+        :raises AnswerStoppedError: the model stopped for a reason in ``fail_on``.
+        :raises AnswerMismatchError: its answer does not fit the schema after all corrections.
+        :raises TurnLimitError: a limit was reached before it had answered.
+        :raises InferenceError: what ``converse``, ``save`` or ``before_request`` raised.
+        """
+        while True:
+            if not progress.turns or progress.turns[-1].replied:
+                self._mind_limits(progress)
+                self._ask(progress)
+            outcome = self._settle(progress)
+            if outcome is not None:
+                return outcome
+
+    def _ask(self, progress: Progress) -> None:
+        modes: tuple[Mode | None, ...] = (None,)
+        if self.schema is not None:
+            modes = (progress.mode,) if progress.mode else self.modes
+        for mode in modes[:-1]:
+            try:
+                return self._ask_by(mode, progress)
+            except ServiceRefusedError as error:
+                if error.code != "ValidationException":
+                    raise
+                log.info(
+                    "The service refuses the schema asked for by %s; it is asked for by %s", mode, modes[-1]
+                )
+        return self._ask_by(modes[-1], progress)
+
+    def _ask_by(self, mode: Mode | None, progress: Progress) -> None:
+        request = dict(self.request)
+        if self.schema is not None and mode is not None:
+            request = with_schema(request, self.schema, mode)
+        if progress.turns:
+            request["messages"] = [*request.get("messages", []), *progress.messages()]
+        self.before_request(request)
+        response = {**self.converse(request)}
+        response.pop("ResponseMetadata", None)
+        progress.turns.append(Turn(to_json(response)))
+        progress.mode = mode
+        self.save(progress)
+
+    def _settle(self, progress: Progress) -> Outcome | None:
+        """Decide what the last answer means: the end, or a reply to it."""
+        turn = progress.turns[-1]
+        check_stop_reason(turn.stop_reason, self.fail_on, self._outcome(progress).facts())
+        if turn.stop_reason == "tool_use" and self._has_calls(turn):
+            self._run_tools(turn, progress)
+            return None
+        if self.schema is None:
+            return self._outcome(progress)
+        try:
+            output = read_answer(turn.message, self.schema, progress.mode or self.modes[-1])
+        except MisfitError as misfit:
+            self._correct(misfit, progress)
+            return None
+        return self._outcome(progress, output)
+
+    def _has_calls(self, turn: Turn) -> bool:
+        """Say whether there are tools to run here, besides the one that is the answer."""
+        uses = client_uses(turn.message)
+        if self.schema is not None and all(use.get("name") == ANSWER_TOOL for use in uses):
+            return False
+        return self.tools.runs(turn.message)
+
+    def _run_tools(self, turn: Turn, progress: Progress) -> None:
+        turn.kind = "tools"
+        for use in client_uses(turn.message)[len(turn.reply) :]:
+            if self.schema is not None and use.get("name") == ANSWER_TOOL:
+                result = {"toolUseId": use["toolUseId"], "content": [{"text": _ALONE}], "status": "error"}
+                turn.reply.append({"toolResult": result})
+            else:
+                turn.reply.append(to_json(self.tools.result(use)))
+            turn.replied = len(turn.reply) == len(client_uses(turn.message))
+            self.save(progress)
+
+    def _correct(self, misfit: MisfitError, progress: Progress) -> None:
+        made = progress.count("correction")
+        if made >= self.limits.schema_retries:
+            self._give_up(misfit, progress)
+        turn, mode = progress.turns[-1], progress.mode or self.modes[-1]
+        log.warning(
+            "The answer does not fit output_schema; correction %d of %d is asked for",
+            made + 1,
+            self.limits.schema_retries,
+        )
+        turn.kind, turn.reply, turn.replied = "correction", correction(turn.message, misfit, mode), True
+        self.save(progress)
+
+    def _give_up(self, misfit: MisfitError, progress: Progress) -> NoReturn:
+        raise AnswerMismatchError(
+            f"The answer does not fit output_schema after {self.limits.schema_retries} corrections",
+            problems=misfit.problems,
+            result=self._outcome(progress).facts(),
+            hint="describe the fields in the schema, make it simpler, or raise schema_retries",
+        ) from None
+
+    def _mind_limits(self, progress: Progress) -> None:
+        if not progress.turns:
+            return
+        asked = len(progress.turns) - progress.count("correction")
+        used = total_tokens(add_usage(turn.response.get("usage") for turn in progress.turns))
+        most = self.limits.max_total_tokens
+        why: InferenceError | None = None
+        facts = {"result": self._outcome(progress).facts()}
+        if asked >= self.limits.max_turns and progress.turns[-1].kind == "tools":
+            why = TurnLimitError(
+                f"The model still asks for tools after {asked} turns",
+                hint="raise max_turns, or say in the system prompt when to stop",
+                **facts,
+            )
+        elif most is not None and used >= most:
+            why = TurnLimitError(
+                f"{used} tokens were used by {len(progress.turns)} turns, and the answer is not there",
+                hint="raise max_total_tokens, or ask for less",
+                **facts,
+            )
+        if why is not None:
+            raise why
+
+    def _outcome(self, progress: Progress, output: Any = None) -> Outcome:
+        last = progress.turns[-1]
+        message = last.message
+        if output is not None and progress.mode is not None:
+            message = answer_message(message, output, progress.mode)
+        before = [said for turn in progress.turns[:-1] if turn.kind == "tools" for said in turn.messages()]
+        return Outcome(
+            response=last.response,
+            message=message,
+            said=[*before, message],
+            usage=add_usage(turn.response.get("usage") for turn in progress.turns),
+            metrics=add_usage(turn.response.get("metrics") for turn in progress.turns),
+            tool_calls=list(_tool_calls(progress)),
+            turns=len(progress.turns),
+            output=output,
+        )
+
+
+def _tool_calls(progress: Progress) -> list[dict[str, Any]]:
+    calls = []
+    for number, turn in enumerate(progress.turns, start=1):
+        names = {use["toolUseId"]: use.get("name") for use in client_uses(turn.message)}
+        for block in turn.reply if turn.kind == "tools" else ():
+            result = block["toolResult"]
+            name = names.get(result["toolUseId"])
+            calls.append({"turn": number, "name": name, "status": result["status"]})
+    return calls

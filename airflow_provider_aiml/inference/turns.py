@@ -1,0 +1,142 @@
+"""The turns of one task: what the model answered, what was answered to that, and where it stands.
+
+A turn is written down as soon as the model has answered, again after each tool, and before the next request,
+so that a retry goes on where the last try stopped: no turn is paid for twice, and no tool that finished runs
+again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from airflow_provider_aiml.exceptions import StoredAnswerError
+from airflow_provider_aiml.inference.conversation import from_json, reply_of
+
+__all__ = ["Progress", "Turn"]
+
+FORMAT: Final = "airflow-provider-aiml.turns"
+VERSION: Final = 1
+Kind = Literal["tools", "correction"]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One answer of the model and, where the conversation goes on, the reply to it.
+
+    :param response: Converse's response, JSON-safe.
+    :param kind: what the reply is; None while there is none.
+    :param reply: the content of the reply, JSON-safe; it grows with each tool.
+    :param replied: whether the reply is whole.
+    """
+
+    response: dict[str, Any]
+    kind: Kind | None = None
+    reply: list[dict[str, Any]] = field(default_factory=list)
+    replied: bool = False
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The model's message, JSON-safe.
+
+        :raises ResponseError: the response holds none.
+        """
+        return reply_of(self.response)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the model stopped."""
+        return str(self.response.get("stopReason", ""))
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Give the turn as messages, JSON-safe: the model's, and the reply where it is whole."""
+        said = [self.message]
+        return [*said, {"role": "user", "content": self.reply}] if self.replied else said
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a task's conversation is.
+
+    :param turns: the turns so far.
+    :param mode: how the answer's shape was asked for; None without one, or before the first turn.
+    """
+
+    turns: list[Turn] = field(default_factory=list)
+    mode: Literal["native", "tool"] | None = None
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Give what was said after the task's own message, as a request has it."""
+        said = [message for turn in self.turns for message in turn.messages()]
+        restored: list[dict[str, Any]] = from_json(said)
+        return restored
+
+    def count(self, kind: Kind) -> int:
+        """Count the turns that were answered with this kind of reply."""
+        return sum(1 for turn in self.turns if turn.kind == kind)
+
+    def to_json(self, identity: str) -> bytes:
+        """Write it down.
+
+        :param identity: who asked what.
+        """
+        turns = [
+            {"response": turn.response, "kind": turn.kind, "reply": turn.reply, "replied": turn.replied}
+            for turn in self.turns
+        ]
+        record = {
+            "format": FORMAT,
+            "version": VERSION,
+            "identity": identity,
+            "mode": self.mode,
+            "turns": turns,
+        }
+        return json.dumps(record, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, identity: str, uri: str) -> Progress | None:
+        """Read it again; None where it belongs to another request.
+
+        :param content: what :meth:`to_json` wrote.
+        :param identity: who asks what.
+        :param uri: where it was, for errors.
+        :raises StoredAnswerError: it is not ours, cut off, or of a later release: turns were paid for, so
+            none is bought in its place.
+        """
+        try:
+            record = json.loads(content)
+        except ValueError:
+            record = None
+        if not isinstance(record, Mapping) or record.get("format") != FORMAT:
+            raise _unreadable(uri, "is not a record of turns")
+        if record.get("version") != VERSION:
+            raise _unreadable(uri, "is of another release")
+        if record.get("identity") != identity:
+            return None
+        try:
+            turns = [_turn(facts) for facts in _listed(record["turns"])]
+        except (KeyError, TypeError, ValueError):
+            turns = None
+        if turns is None:
+            raise _unreadable(uri, "has turns that cannot be read")
+        return cls(turns, record.get("mode"))
+
+
+def _turn(facts: Mapping[str, Any]) -> Turn:
+    return Turn(dict(facts["response"]), facts["kind"], _listed(facts["reply"]), bool(facts["replied"]))
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise TypeError
+    return list(value)
+
+
+def _unreadable(uri: str, why: str) -> StoredAnswerError:
+    return StoredAnswerError(
+        f"{uri} {why}",
+        retryable=False,
+        hint="remove the object to begin the conversation anew, or give another output_uri",
+    )
