@@ -69,6 +69,8 @@ class InferenceError(Exception):
 
     retryable: bool = False
     may_have_been_billed: bool = False
+    partial_body: bytes | None = None
+    """What had arrived of an answer that broke off. Never part of the message, nor of :meth:`to_dict`."""
 
     def __init__(
         self,

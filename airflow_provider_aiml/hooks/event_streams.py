@@ -1,4 +1,8 @@
-"""Event streams of an answer: errors in our terms, no payload in debug logs, nothing left open.
+"""Event streams of an answer: nothing lost, errors in our terms, no payload in debug logs, nothing left open.
+
+botocore's own iterator passes over events that its service model does not know, ends without a word when the
+connection closes within a message, and keeps only code and message of an error event. The frames are
+therefore counted and looked at here, between botocore's framing and its parser.
 
 What the events mean, and how bytes become lines or text, is not decided here.
 """
@@ -9,11 +13,12 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from botocore.eventstream import ParserError
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.eventstream import EventStreamBuffer, ParserError
+from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from airflow_provider_aiml.exceptions import ResponseError, UnknownOutcomeError
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
@@ -45,6 +50,76 @@ def async_call_errors() -> tuple[type[Exception], ...]:
 
 
 _END = object()
+_UNREAD = frozenset({"initial-response"})
+"""Events of the protocol, which say nothing of the answer."""
+
+
+class _Frames:
+    """Cuts the bytes of a connection into messages, and sees to it that none is lost.
+
+    :param raw: the event stream of botocore or aiobotocore, whose private members are read here (seen with
+        botocore 1.43 and aiobotocore 3.10): its shape, its parser and its connection have no public name.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._buffer: Any = EventStreamBuffer()
+        self._known = frozenset(raw._output_shape.members)
+        self._given = 0
+        self._read = 0
+
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """Give the messages that are whole by now.
+
+        :raises ResponseError: one is of a kind that botocore's service model does not have.
+        """
+        self._read += len(chunk)
+        self._buffer.add_data(chunk)
+        for message in self._buffer:
+            self._given += message.prelude.total_length
+            kind = message.headers.get(":event-type")
+            if message.headers.get(":message-type") == "event" and kind not in self._known:
+                if kind in _UNREAD:
+                    continue
+                raise ResponseError(
+                    f"The stream holds an event that botocore does not know: {kind}",
+                    code="UnknownEvent",
+                    hint="upgrade botocore, or go without a stream",
+                )
+            yield message
+
+    def end(self) -> None:
+        """Take it that the connection is closed.
+
+        :raises ResponseError: it closed within a message.
+        """
+        if self._read != self._given:
+            raise _cut_off("StreamCut")
+
+
+def _cut_off(code: str) -> ResponseError:
+    return ResponseError("The stream broke off before its end", code=code, retryable=True)
+
+
+def _with_all_facts(error: EventStreamError, message: Any) -> EventStreamError:
+    """Give an error event what botocore leaves out: the other members, and a name that it does not know."""
+    try:
+        members = json.loads(message.payload)
+    except ValueError:
+        members = {}
+    response: Any = error.response
+    if isinstance(members, dict):
+        response.update({name: value for name, value in members.items() if name != "Error"})
+    told = response["Error"]
+    told["Code"] = told.get("Code") or message.headers.get(":exception-type") or "Unknown"
+    return error
+
+
+def _explained(error: Exception, explain: Callable[[Exception], InferenceError]) -> InferenceError:
+    """Say what an error means once the answer has begun: a connection that ends is a cut answer."""
+    failure = explain(error)
+    if isinstance(failure, UnknownOutcomeError) and not isinstance(error, ClientError):
+        return _cut_off(type(error).__name__)
+    return failure
 
 
 class EventStream:
@@ -65,16 +140,28 @@ class EventStream:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         with self:
-            events = iter(self._raw)
+            events = self._events()
             while (event := self._next(events)) is not _END:
                 yield event
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        frames = _Frames(self._raw)
+        for chunk in self._raw._raw_stream.stream():
+            for message in frames.feed(chunk):
+                try:
+                    event = self._raw._parse_event(message)
+                except EventStreamError as error:
+                    raise _with_all_facts(error, message) from None
+                if event:
+                    yield event
+        frames.end()
 
     def _next(self, events: Iterator[Any]) -> Any:
         try:
             with quiet_libraries(self._quiet):
                 return next(events, _END)
         except CALL_ERRORS as error:
-            failure = self._explain(error)
+            failure = _explained(error, self._explain)
         raise failure
 
     def close(self) -> None:
@@ -107,16 +194,28 @@ class AsyncEventStream:
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         async with self:
-            events = aiter(self._raw)
+            events = self._events()
             while (event := await self._next(events)) is not _END:
                 yield event
+
+    async def _events(self) -> AsyncIterator[dict[str, Any]]:
+        frames = _Frames(self._raw)
+        async for chunk, _ in self._raw._raw_stream.content.iter_chunks():
+            for message in frames.feed(chunk):
+                try:
+                    event = await self._raw._parse_event(message)
+                except EventStreamError as error:
+                    raise _with_all_facts(error, message) from None
+                if event:
+                    yield event
+        frames.end()
 
     async def _next(self, events: AsyncIterator[Any]) -> Any:
         try:
             with quiet_libraries(self._quiet):
                 return await anext(events, _END)
         except async_call_errors() as error:
-            failure = self._explain(error)
+            failure = _explained(error, self._explain)
         raise failure
 
     async def aclose(self) -> None:

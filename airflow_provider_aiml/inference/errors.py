@@ -181,10 +181,11 @@ class _Answer:
         given = self.response.get("OriginalStatusCode") or self.response.get("originalStatusCode")
         status = int(str(given)) if str(given).isdigit() else None
         log_stream = self.response.get("LogStreamArn")
-        words = self.response.get("OriginalMessage") or self.message
+        words = self.response.get("OriginalMessage") or self.response.get("originalMessage") or self.message
         found = f" with status {status}" if status else ""
+        cause = _STREAM_CAUSES.get(str(self.response.get("ErrorCode")), "")
         return ModelFailedError(
-            f"{self.asked}: the model failed{found}",
+            f"{self.asked}: the model failed{found}{cause}",
             model_message=quote(str(words)) if words and quote_model_errors else None,
             original_status=status,
             log_stream_arn=log_stream,
@@ -239,6 +240,10 @@ class _Answer:
         return None
 
 
+_STREAM_CAUSES = {
+    "ModelInvocationTimeExceeded": " (ModelInvocationTimeExceeded: it did not finish in the time it has)",
+    "StreamBroken": " (StreamBroken: its connection to SageMaker ended within the answer)",
+}
 _REFUSALS: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
     (
         re.compile(
@@ -271,6 +276,14 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
         re.compile(r"on-demand throughput", re.IGNORECASE),
         "the model cannot be called on demand by its plain identifier",
         "use the id or ARN of an inference profile that contains the model",
+        False,
+    ),
+    (
+        re.compile(
+            r"^.{0,200}\b(unsupported for|(does not|doesn.t|not) support(ed)?\b.{0,80})\W?stream", re.I
+        ),
+        "the model, or the container behind the endpoint, does not stream",
+        "leave stream out; a container streams if it sends its answer in chunks as it is made",
         False,
     ),
     (
