@@ -1,0 +1,141 @@
+"""Airflow's sensor flags mean the same in poke, reschedule and deferred mode, however a wait ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from airflow_provider_aiml.exceptions import (
+    AwsConfigurationError,
+    ModelFailedError,
+    OutputExpiredError,
+    OutputUnreadableError,
+)
+from airflow_provider_aiml.sensors import sagemaker
+from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from tests.unit.running import event_of, resume, run
+
+MODES = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+}
+FLAGS = {
+    "none": {},
+    "soft_fail": {"soft_fail": True},
+    "never_fail": {"never_fail": True},
+    "silent_fail": {"silent_fail": True},
+}
+SKIP = AirflowSkipException
+
+# How a wait ends: what the task does under each flag, and whether Airflow's retries stop.
+TABLE = {
+    "completed": {"none": None, "soft_fail": None, "never_fail": None, "silent_fail": None},
+    "model failed": {
+        "none": ModelFailedError,
+        "soft_fail": SKIP,
+        "never_fail": SKIP,
+        "silent_fail": ModelFailedError,
+    },
+    "expired": {
+        "none": OutputExpiredError,
+        "soft_fail": SKIP,
+        "never_fail": SKIP,
+        "silent_fail": OutputExpiredError,
+    },
+    "sensor timeout": {
+        "none": AirflowSensorTimeout,
+        "soft_fail": SKIP,
+        "never_fail": SKIP,
+        "silent_fail": AirflowSensorTimeout,
+    },
+    "S3 unreadable": {
+        "none": OutputUnreadableError,
+        "soft_fail": OutputUnreadableError,
+        "never_fail": SKIP,
+        "silent_fail": AirflowSensorTimeout,
+    },
+    "no connection": {
+        "none": AwsConfigurationError,
+        "soft_fail": SKIP,
+        "never_fail": SKIP,
+        "silent_fail": AwsConfigurationError,
+    },
+}
+CANNOT_BE_RETRIED = (ModelFailedError, OutputExpiredError, AwsConfigurationError)
+
+
+def drive(make, then=lambda: None):
+    """Run a sensor to its end as Airflow would; ``then`` happens once it waits, in poke mode before."""
+    first_reschedule = None
+    task = make()
+    if task.mode == "poke" and not task.deferrable:
+        then()
+    while True:
+        try:
+            return run(task, first_reschedule=first_reschedule)
+        except AirflowRescheduleException:
+            if first_reschedule is None:
+                first_reschedule = dt.datetime.now(dt.UTC)
+                then()
+            task = make()
+        except TaskDeferred as deferral:
+            then()
+            return resume(make(), deferral, event_of(deferral.trigger))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("ending", TABLE)
+def test_a_flag_means_the_same_in_every_mode(aws, s3, monkeypatch, mode, flag, ending):
+    monkeypatch.setattr(sagemaker, "MAX_FAULTS", 2)  # the triggerer's pauses between faults grow to a minute
+    wanted = TABLE[ending][flag]
+    near = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.5)
+    far = near + dt.timedelta(hours=1)
+    submitted = {
+        "inference_id": "i-1",
+        "output_location": "s3://bucket/out/1",
+        "failure_location": "s3://bucket/err/1",
+        "deadline": (near if ending == "expired" else far).isoformat(),
+    }
+    short = ending == "sensor timeout" or wanted is AirflowSensorTimeout
+    settings = {
+        "task_id": "wait",
+        "inference": submitted,
+        "poke_interval": 0.05,
+        "timeout": 0.5 if short else 60,
+        "aws_conn_id": "nobody" if ending == "no connection" else "aws_default",
+        **MODES[mode],
+        **FLAGS[flag],
+    }
+
+    def then():
+        if ending == "completed":
+            s3.put_object(Bucket="bucket", Key="out/1", Body=b"{}")
+        elif ending == "model failed":
+            s3.put_object(Bucket="bucket", Key="err/1", Body=b"out of memory")
+
+    if ending == "S3 unreadable":
+        aws.add_fault("s3:*", code="InvalidRequest", status=400, for_seconds=60)
+
+    if wanted is None:
+        result = drive(lambda: SageMakerAsyncInferenceSensor(**settings), then)
+        assert result == {
+            "inference_id": "i-1",
+            "output_location": "s3://bucket/out/1",
+            "status": "completed",
+        }
+        return
+    with pytest.raises(wanted) as caught:
+        drive(lambda: SageMakerAsyncInferenceSensor(**settings), then)
+    if wanted is not SKIP:
+        assert isinstance(caught.value, AirflowFailException) is issubclass(wanted, CANNOT_BE_RETRIED)
+    if wanted is ModelFailedError:
+        assert "The model said: out of memory" in str(caught.value)
