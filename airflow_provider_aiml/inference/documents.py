@@ -22,7 +22,7 @@ from airflow_provider_aiml.inference.media_formats import (
     read_image_header,
 )
 
-__all__ = ["ATTACHED_TEXT", "Attachments", "check_media", "document_names", "own_name"]
+__all__ = ["ATTACHED_TEXT", "Attachments", "attached", "check_media", "document_names", "own_name"]
 
 Kind: TypeAlias = Literal["document", "image"]
 Block: TypeAlias = dict[str, Any]
@@ -198,6 +198,19 @@ class _Names:
             )
         self._taken.add(candidate)
         return candidate
+
+
+def attached(message: Any, blocks: Sequence[Block]) -> Any:
+    """Put attachments before what a message says, and a text beside them where it says nothing.
+
+    :param message: the message's text or content blocks; None where there is none.
+    :param blocks: the attachments.
+    """
+    if not blocks:
+        return message
+    said = [{"text": message}] if isinstance(message, str) else list(message or [])
+    has_text = any(isinstance(block, str) or "text" in block for block in said)
+    return [*blocks, *said] if has_text else [*blocks, *said, {"text": ATTACHED_TEXT}]
 
 
 def own_name(file_name: str) -> str:
