@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
@@ -179,7 +180,8 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
 
     def _awaited(self) -> Any:
         if self.inference is not None:
-            return list(self.inference) if self._several else self.inference
+            lazy = self._several and isinstance(self.inference, Iterable)  # what mapped tasks gave
+            return list(self.inference) if lazy else self.inference
         places = {"output_location": self.output_location, "failure_location": self.failure_location}
         return {name: place for name, place in places.items() if place is not None}
 
