@@ -10,9 +10,15 @@ import json
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.aws_task import AwsTask, check_place, has_jinja, task_identity
+from airflow_provider_aiml.aws_task import (
+    AwsTask,
+    check_place,
+    has_jinja,
+    stop_if_orphaned,
+    task_identity,
+)
 from airflow_provider_aiml.exceptions import ResponseError
-from airflow_provider_aiml.inference.arguments import read_mapping
+from airflow_provider_aiml.inference.arguments import read_flag, read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
 
@@ -92,9 +98,17 @@ class AnswerTask(ResultTask):
 
     The request is built and checked, an answer that was already paid for is looked for, the model is asked,
     its raw answer is kept, and only then is it decoded, picked from and given to XCom.
+
+    :param reinvoke: buy again, on purpose, an answer that is kept at ``output_uri``; each try then does.
+        Default: False. (templated)
     """
 
     operation: ClassVar[str]
+    template_fields: Sequence[str] = (*ResultTask.template_fields, "reinvoke")
+
+    def __init__(self, *, reinvoke: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reinvoke = reinvoke
 
     @abstractmethod
     def build_request(self) -> dict[str, Any]:
@@ -118,25 +132,28 @@ class AnswerTask(ResultTask):
             check_place(self.output_uri, "output_uri", folder=True)
             request = self.build_request()
             self.check(self.operation, request, self.argument_names(request))
-            store = self._store(context, request)
-            answer = self._find(store) or self._buy(store, request)
+            identity = self._identity(context, request)
+            store = self._store(identity)
+            answer = self._find(store) or self._buy(context, identity, store, request)
             result = self.read_answer(answer)
             if store is not None:
                 result["output_uri"] = store.uri
             return self.give(result)
 
-    def _store(self, context: Context, request: Mapping[str, Any]) -> AnswerStore | None:
+    def _identity(self, context: Context, request: Mapping[str, Any]) -> str:
+        region = self.hook.conn_region_name
+        return request_identity(task_identity(context), self.operation, {**request, "region": region})
+
+    def _store(self, identity: str) -> AnswerStore | None:
         if not self.output_uri:
             return None
         from airflow_provider_aiml.inference.stored_answer import AnswerStore
 
-        region = self.hook.conn_region_name
-        identity = request_identity(task_identity(context), self.operation, {**request, "region": region})
         uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
         return AnswerStore(self.object_path(uri), uri, identity)
 
     def _find(self, store: AnswerStore | None) -> Answer | None:
-        answer = store.load() if store else None
+        answer = None if store is None or read_flag(self.reinvoke, "reinvoke") else store.load()
         if store and answer:
             self.log.info(
                 "This request was answered in an earlier try; %d bytes are read from %s and nothing is sent",
@@ -145,10 +162,14 @@ class AnswerTask(ResultTask):
             )
         return answer
 
-    def _buy(self, store: AnswerStore | None, request: Mapping[str, Any]) -> Answer:
+    def _buy(
+        self, context: Context, identity: str, store: AnswerStore | None, request: Mapping[str, Any]
+    ) -> Answer:
+        if store is not None:
+            store.announce()
+        stop_if_orphaned(context, identity)
         if store is None:
             return self.ask(request)
-        store.announce()
         try:
             answer = self.ask(request)
         except ResponseError as error:

@@ -19,6 +19,7 @@ from airflow_provider_aiml.exceptions import (
     PayloadError,
     Problem,
     RequestError,
+    StoredAnswerError,
     public_class,
 )
 from airflow_provider_aiml.inference.identity import TaskIdentity
@@ -164,6 +165,27 @@ def task_identity(context: Context) -> TaskIdentity:
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return TaskIdentity(ti.dag_id, ti.run_id, ti.task_id, map_index)
+
+
+def stop_if_orphaned(context: Context, identity: str) -> None:
+    """Write down, through Airflow's supervisor, what is about to be bought.
+
+    A process whose supervisor was killed, or whose task instance was retried meanwhile, cannot write and so
+    does not buy what its successor buys. Airflow before 3.3 has no such place: there an orphan goes on.
+
+    :param identity: who asks what.
+    :raises StoredAnswerError: Airflow does not take it; nothing was sent.
+    """
+    store = context.get("task_state_store")
+    if store is None:
+        return
+    try:
+        store.set("aiml.asked", identity)
+    except Exception as error:
+        raise StoredAnswerError(
+            f"Airflow does not take what is about to be sent: {type(error).__name__}",
+            hint="this process may be an orphan of a killed supervisor, so nothing was sent",
+        ) from error
 
 
 def deferrable_default() -> bool:

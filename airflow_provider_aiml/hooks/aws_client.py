@@ -14,7 +14,7 @@ import inspect
 import logging
 from contextlib import asynccontextmanager
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.exceptions import (  # type: ignore[attr-defined]  # re-exported there; common-compat 1.10.0 lacks them
     AirflowException,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-__all__ = ["AwsClientMixin", "S3Hook"]
+__all__ = ["AwsClientMixin", "CompanionHook", "S3Hook", "SageMakerControlHook"]
 
 log = logging.getLogger(__name__)
 
@@ -246,20 +246,30 @@ class _LentClient:
         await asyncio.shield(asyncio.ensure_future(context.__aexit__(None, None, None)))
 
 
-class S3Hook(AwsClientMixin, AwsBaseHook):
-    """S3 with another hook's connection, region and settings; its calls are free, so botocore retries."""
-
-    client_type = "s3"
+class CompanionHook(AwsClientMixin, AwsBaseHook):
+    """Another service with a hook's connection, region and settings; its calls are free: botocore retries."""
 
     @classmethod
-    def beside(cls, hook: AwsClientMixin) -> S3Hook:
+    def beside(cls, hook: AwsClientMixin) -> Self:
         """Make one from a hook, without reading the connection a second time if that was done."""
-        s3_hook = cls(
+        companion = cls(
             hook.aws_conn_id, region_name=hook._region_name, verify=hook._verify, config=hook._operator_config
         )
         if "conn_config" in hook.__dict__:
-            s3_hook.__dict__["conn_config"] = hook.conn_config
-        return s3_hook
+            companion.__dict__["conn_config"] = hook.conn_config
+        return companion
+
+
+class S3Hook(CompanionHook):
+    """S3, where inputs, outputs and kept answers are."""
+
+    client_type = "s3"
+
+
+class SageMakerControlHook(CompanionHook):
+    """SageMaker's control plane, which knows how an endpoint is configured."""
+
+    client_type = "sagemaker"
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
+from airflow_provider_aiml.hooks.aws_client import SageMakerControlHook
 from airflow_provider_aiml.hooks.inference_calls import InferenceCallsMixin
 
 __all__ = ["SageMakerRuntimeHook"]
@@ -31,6 +32,10 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
 
     client_type = "sagemaker-runtime"
     default_read_timeout = READ_TIMEOUT
+
+    def control_client(self) -> Any:
+        """Make a boto3 client of SageMaker's control plane with this hook's connection and region."""
+        return SageMakerControlHook.beside(self).conn
 
     def invoke_endpoint(self, **members: Any) -> dict[str, Any]:
         """Invoke a real-time endpoint and wait for its answer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
@@ -35,6 +35,30 @@ def read_mapping(value: Any, field: str) -> dict[str, Any]:
         return dict(value)
     allowed = "a mapping (a template gives one with render_template_as_native_obj=True)"
     problem = Problem(field, f"a {type(value).__name__}", allowed)
+    raise RequestError("The request cannot be sent", problems=(problem,))
+
+
+def read_list(value: Any, field: str) -> list[Any]:
+    """Read a list of at least one value, also one that Airflow gives bit by bit from mapped tasks.
+
+    :raises RequestError: it is something else, or empty.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)) and len(value):
+        return list(value)
+    found = "an empty list" if isinstance(value, Sequence) and not len(value) else f"a {type(value).__name__}"
+    problem = Problem(field, found, "a list with something in it")
+    raise RequestError("The request cannot be sent", problems=(problem,))
+
+
+def read_flag(value: Any, field: str) -> bool:
+    """Read a truth value that a template may have made text of.
+
+    :raises RequestError: it is neither.
+    """
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+    if isinstance(value, (bool, str)) and (text := str(value).strip().lower()) in known:
+        return known[text]
+    problem = Problem(field, f"a {type(value).__name__} that is none", "true or false")
     raise RequestError("The request cannot be sent", problems=(problem,))
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NAMES = frozenset({"inference_id", "s3_output_path_extension", "filename"})
+"""The members that name a submission and its output."""
 WAVE = 32
 """Requests that are written down together, and of which a killed process leaves as many uncertain."""
 SENDERS = 8

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.async_output_task import AsyncOutputTask, deferral_timeout
-from airflow_provider_aiml.aws_task import check_place, deferrable_default, task_identity
-from airflow_provider_aiml.exceptions import (
-    InferenceError,
-    OutputExpiredError,
-    PayloadError,
-    Problem,
-    RequestError,
-)
-from airflow_provider_aiml.inference.arguments import check_one_source, read_number
-from airflow_provider_aiml.inference.identity import request_identity
+from airflow_provider_aiml.aws_task import check_place
+from airflow_provider_aiml.exceptions import PayloadError, Problem
+from airflow_provider_aiml.inference.arguments import check_one_source, read_list, read_number
+from airflow_provider_aiml.submission_task import PlannedRequest, SubmissionTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.sdk import Context
-
-    from airflow_provider_aiml.inference.outputs import AsyncInference, Location, Verdict
+    from airflow_provider_aiml.inference.outputs import Location
     from airflow_provider_aiml.inference.stored_answer import Answer
-    from airflow_provider_aiml.inference.submissions import Submission
 
 PAYLOAD_TEMPLATES = (".json.j2", ".jsonl.j2", ".csv.j2", ".txt.j2")
 _RENDERERS = {**AnswerTask.template_fields_renderers, "payload": "json", "request_members": "json"}
+_SINGLES = ("payload", "payload_uri", "input_location")
+_LISTS = ("payloads", "payload_uris", "input_locations")
 _HOOK = "airflow_provider_aiml.hooks.sagemaker_runtime"
 _RESPONSE_KEYS = {
     "ContentType": "content_type",
@@ -164,7 +155,7 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
         return {**body, **answer.members}
 
 
-class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
+class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
     """Submit an asynchronous inference to a SageMaker endpoint, and wait for its output or not.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
@@ -179,30 +170,28 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         the installed botocore knows how; larger ones are uploaded to ``upload_to``. (templated)
     :param payload_uri: or where to read the body's bytes from. (templated)
     :param input_location: or the S3 object that SageMaker itself shall read. (templated)
-    :param upload_to: an S3 folder, ``s3://bucket/folder/``, for bodies that have to be uploaded. (templated)
+    :param payloads: or a list of bodies, of which each becomes an inference; the result is a list in the same
+        order. Equal bodies are bought once. (templated)
+    :param payload_uris: or a list of where to read them from. (templated)
+    :param input_locations: or a list of S3 objects that SageMaker itself shall read. (templated)
+    :param upload_to: an S3 folder, ``s3://bucket/folder/``, for bodies that have to be uploaded; before
+        Airflow 3.3 also for the record of what was submitted. (templated)
     :param content_type: the body's MIME type. Default: ``application/json``. (templated)
     :param accept: the MIME type wanted for the output. (templated)
     :param custom_attributes: up to 1,024 visible ASCII characters that reach the container. (templated)
-    :param inference_id: your own id; default: SageMaker makes one. (templated)
-    :param s3_output_path_extension: appended to the endpoint's output path. (templated)
-    :param filename: the output object's file name. (templated)
+    :param inference_id: your own id; default: derived from who asks what. (templated)
+    :param s3_output_path_extension: appended to the endpoint's output path; default: one for each DAG run.
+        (templated)
+    :param filename: the output object's file name; default: derived from who asks what. (templated)
     :param request_ttl_seconds: how long the request may stay in the queue, 60 to 21,600 s. Default: 21,600.
         (templated)
     :param invocation_timeout_seconds: how long the model may take, 1 to 3,600 s. Default: the endpoint's.
         (templated)
     :param request_members: members that AWS added later, by their snake_case names. (templated)
-    :param wait_for_completion: wait for the output. Default: True.
-    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
-        default_deferrable``.
-    :param waiter_delay: seconds between two looks. Default: 30.
-    :param wait_timeout: seconds to wait at most; default: as long as an output can still come.
-    :param result: ``location`` or ``body``. Default: ``location``.
-    :param output_uri: where to copy the output to. (templated)
     :raises RequestError: the input is wrong; nothing was sent.
     :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
     """
 
-    operation: ClassVar[str] = "InvokeEndpointAsync"
     member_fields: ClassVar[Sequence[str]] = (
         "endpoint_name",
         "content_type",
@@ -216,10 +205,11 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         "invocation_timeout_seconds",
     )
     template_fields = (
-        *AsyncOutputTask.template_fields,
+        *SubmissionTask.template_fields,
         *member_fields,
         "payload",
         "payload_uri",
+        *_LISTS,
         "upload_to",
         "request_members",
     )
@@ -233,6 +223,9 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         payload: Any = None,
         payload_uri: str | None = None,
         input_location: str | None = None,
+        payloads: Sequence[Any] | None = None,
+        payload_uris: Sequence[str] | None = None,
+        input_locations: Sequence[str] | None = None,
         upload_to: str | None = None,
         content_type: str = "application/json",
         accept: str | None = None,
@@ -243,25 +236,28 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         request_ttl_seconds: int | None = None,
         invocation_timeout_seconds: int | None = None,
         request_members: dict[str, Any] | None = None,
-        wait_for_completion: bool = True,
-        deferrable: bool | None = None,
-        waiter_delay: float = 30,
-        wait_timeout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_one_source({"payload": payload, "payload_uri": payload_uri, "input_location": input_location})
+        sources = {
+            "payload": payload,
+            "payload_uri": payload_uri,
+            "input_location": input_location,
+            "payloads": payloads,
+            "payload_uris": payload_uris,
+            "input_locations": input_locations,
+        }
+        check_one_source(sources)
         check_place(payload_uri, "payload_uri")
         check_place(input_location, "input_location")
         check_place(upload_to, "upload_to", folder=True)
-        if not wait_for_completion and (self.output_uri is not None or self.result == "body"):
-            found = "given with wait_for_completion=False"
-            problem = Problem("output_uri / result", found, "given to the sensor that waits")
-            raise RequestError("The arguments do not fit each other", problems=(problem,))
         self.endpoint_name = endpoint_name
         self.payload = payload
         self.payload_uri = payload_uri
         self.input_location = input_location
+        self.payloads = payloads
+        self.payload_uris = payload_uris
+        self.input_locations = input_locations
         self.upload_to = upload_to
         self.content_type = content_type
         self.accept = accept
@@ -272,124 +268,61 @@ class SageMakerInvokeEndpointAsyncOperator(AsyncOutputTask):
         self.request_ttl_seconds = request_ttl_seconds
         self.invocation_timeout_seconds = invocation_timeout_seconds
         self.request_members = request_members
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable_default() if deferrable is None else deferrable
-        self.waiter_delay = waiter_delay
-        self.wait_timeout = wait_timeout
 
-    def execute(self, context: Context) -> Any:
-        """Submit, and then wait in the triggerer, wait here, or go."""
-        with self.careful():
-            self.check_places(several=False)
-            sent_at = time.time()
-            submission = self._submit(context, sent_at)
-            if not self.wait_for_completion:
-                return self.give(submission.to_dict())
-            until = None if self.wait_timeout is None else sent_at + self.wait_timeout
-            self._wait(submission, until)
-            return self.conclude([submission], several=False)
+    @property
+    def several(self) -> bool:
+        """Whether a list of inferences is submitted, and a list given."""
+        return any(getattr(self, source) is not None for source in _LISTS)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
-        """Go on after the deferral."""
-        with self.careful():
-            return self.conclude_event(event, several=False)
+    @property
+    def ledger_folder(self) -> str | None:
+        """A folder on S3 for what is submitted, for an Airflow that has no task state store."""
+        return self.upload_to
 
-    def overdue(self, error: InferenceError) -> InferenceError:
-        """Say that ``wait_timeout`` passed: the inference goes on, and a retry would buy another."""
-        hint = "raise wait_timeout, or submit without waiting and let the sensor wait"
-        return OutputExpiredError(
-            f"wait_timeout of {self.wait_timeout} s is over, the inference is not: {error.message}",
-            inference_id=error.inference_id,
-            hint="; ".join(filter(None, (hint, error.hint))),
-        )
-
-    def _submit(self, context: Context, sent_at: float) -> Submission:
-        from airflow_provider_aiml.inference.outputs import AsyncInference
-        from airflow_provider_aiml.inference.submissions import Submission, longest_deadline
-
-        request = given_members(self)
+    def plan(self) -> list[PlannedRequest]:
+        """Give the requests, checked; nothing is sent or uploaded yet."""
+        members = given_members(self)
         for name in ("request_ttl_seconds", "invocation_timeout_seconds"):
-            request[name] = read_number(request.get(name), name, int)
-        request |= self._input_members(context, request)
-        response = self.hook.invoke_endpoint_async(**request)
-        facts = {
-            "inference_id": response.get("InferenceId"),
-            "output_location": response["OutputLocation"],
-            "failure_location": response.get("FailureLocation"),
-        }
-        ttl, invocation = request["request_ttl_seconds"], request["invocation_timeout_seconds"]
-        submission = Submission(AsyncInference.from_dict(facts), longest_deadline(sent_at, ttl, invocation))
-        self._tell(submission)
-        return submission
+            members[name] = read_number(members.get(name), name, int)
+        field = next(source for source in (*_SINGLES, *_LISTS) if getattr(self, source) is not None)
+        given = getattr(self, field)
+        values = read_list(given, field) if field in _LISTS else [given]
+        return [self._plan_one(members, field, value) for value in values]
 
-    def _input_members(self, context: Context, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the body where it fits into the request, else upload it and give its location."""
-        from airflow_provider_aiml.inference.async_input import inline_limit, upload
+    def upload(self, body: bytes, name: str) -> str:
+        """Put a body under ``upload_to``, with a name that a retry gives again."""
+        from airflow_provider_aiml.inference.async_input import upload
 
-        field = "payload" if self.payload_uri is None else "payload_uri"
-        if self.input_location is not None:
-            self.check(self.operation, request, {})
-            return {}
-        body = self.read_body(self.payload, self.payload_uri, self.content_type)
+        location = self._upload_location(name)
+        upload(self.s3, body, location, self.content_type)
+        self.log.info("Uploaded a body of %d bytes to %s", len(body), location)
+        return str(location)
+
+    def _plan_one(self, members: dict[str, Any], field: str, value: Any) -> PlannedRequest:
+        """Put a body into the request where it fits, else plan its upload."""
+        from airflow_provider_aiml.inference.async_input import inline_limit
+
+        if field.startswith("input_location"):
+            return self._checked({**members, "input_location": value}, {"input_location": field})
+        if field.startswith("payload_uri"):
+            body = self.read_body(None, value, self.content_type)
+        else:
+            body = self.read_body(value, None, self.content_type, field)
         limit = inline_limit()
         if len(body) <= limit:
-            self.check(self.operation, {**request, "body": body}, {"body": field})
-            return {"body": body}
+            return self._checked({**members, "body": body}, {"body": field})
         if not self.upload_to:
             allowed = f"at most {limit} bytes without upload_to, a folder on S3"
             problem = Problem(field, f"{len(body)} bytes", allowed)
             raise PayloadError("The body does not fit into the request", problems=(problem,))
-        location = self._upload_location(context, {**request, "body": body})
-        self.check(self.operation, {**request, "input_location": str(location)}, {})
-        upload(self.s3, body, location, self.content_type)
-        self.log.info("Uploaded a body of %d bytes to %s", len(body), location)
-        return {"input_location": str(location)}
+        self.check(self.operation, {**members, "input_location": str(self._upload_location("0" * 40))}, {})
+        return PlannedRequest(members, body)
 
-    def _upload_location(self, context: Context, request: Mapping[str, Any]) -> Location:
-        """Name the object for a body, so that a retry names it again."""
+    def _checked(self, members: dict[str, Any], names: Mapping[str, str]) -> PlannedRequest:
+        self.check(self.operation, members, names)
+        return PlannedRequest(members)
+
+    def _upload_location(self, name: str) -> Location:
         from airflow_provider_aiml.inference.outputs import Location
 
-        name = request_identity(task_identity(context), self.operation, request)
         return Location.parse(f"{str(self.upload_to).rstrip('/')}/{name}", "upload_to")
-
-    def _tell(self, submission: Submission) -> None:
-        inference = submission.inference
-        self.log.info(
-            "Submitted inference %s to %s; its output will be %s",
-            inference.inference_id,
-            self.endpoint_name,
-            inference.output_location,
-        )
-        if inference.failure_location is None:
-            self.log.warning(
-                "Endpoint %s has no S3FailurePath: a failure of this inference cannot be seen and looks like "
-                "waiting until its deadline. Set AsyncInferenceConfig.OutputConfig.S3FailurePath.",
-                self.endpoint_name,
-            )
-
-    def _wait(self, submission: Submission, until: float | None) -> None:
-        if self.deferrable:
-            self.defer(
-                trigger=self.make_trigger([submission], poll_interval=self.waiter_delay, timeout_at=until),
-                method_name="execute_complete",
-                timeout=deferral_timeout([submission], time.time(), until),
-            )
-        end = submission.deadline if until is None else min(submission.deadline, until)
-        self.tell_of_slot(end)
-        verdict = self._look_until(submission.inference, end)
-        if verdict.error is None:
-            return
-        if verdict.status == "expired" and end < submission.deadline:
-            raise self.overdue(verdict.error)
-        raise self.failure(verdict.error, submission)
-
-    def _look_until(self, inference: AsyncInference, end: float) -> Verdict:
-        from airflow_provider_aiml.inference.output_look import look
-        from airflow_provider_aiml.inference.outputs import Wait
-
-        wait = Wait(inference, deadline=end)
-        while (verdict := wait.on_look(look(self.s3, inference), time.time())) is None:
-            if wait.needs_permission_notice:
-                self.tell_of_permission(inference.output_location)
-            time.sleep(max(0.0, min(self.waiter_delay, end - time.time())))
-        return verdict

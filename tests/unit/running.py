@@ -29,6 +29,7 @@ class Instance:
     dag_id: str = "dag"
     run_id: str = "run"
     map_index: int | None = -1
+    try_number: int = 1
     first_reschedule: dt.datetime | None = None
 
     def get_first_reschedule_date(self, context: Any) -> dt.datetime | None:
@@ -47,10 +48,10 @@ def defer(task: BaseOperator, **facts: Any) -> TaskDeferred:
     return deferred.value
 
 
-def resume(task: BaseOperator, deferral: TaskDeferred, event: Any) -> Any:
+def resume(task: BaseOperator, deferral: TaskDeferred, event: Any, **facts: Any) -> Any:
     """Resume a task with a trigger's event, with what the deferral left for it."""
     kwargs = through_airflow({**(deferral.kwargs or {}), "event": event})
-    return _call(task, lambda context: task.resume_execution(deferral.method_name, kwargs, context))
+    return _call(task, lambda context: task.resume_execution(deferral.method_name, kwargs, context), **facts)
 
 
 def event_of(trigger: BaseTrigger, seconds: float = 30) -> dict[str, Any]:
@@ -84,7 +85,28 @@ def through_triggerer(make: Any, **facts: Any) -> Any:
     return resume(make(), deferral, event_of(deferral.trigger))
 
 
-def _call(task: BaseOperator, function: Any, **facts: Any) -> Any:
+class StateStore:
+    """Airflow's task state store (Airflow 3.3 and newer), as its accessor behaves."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.orphaned = False
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._reach_the_supervisor()
+        return json.loads(self.values[key]) if key in self.values else default
+
+    def set(self, key: str, value: Any) -> None:
+        self._reach_the_supervisor()
+        self.values[key] = json.dumps(value)
+
+    def _reach_the_supervisor(self) -> None:
+        if self.orphaned:
+            raise BrokenPipeError
+
+
+def _call(task: BaseOperator, function: Any, *, state_store: StateStore | None = None, **facts: Any) -> Any:
     own = contextvars.copy_context()
     own.run(ExecutorSafeguard.tracker.set, task)
-    return own.run(function, {"ti": Instance(task.task_id, **facts)})
+    context = {"ti": Instance(task.task_id, **facts)}
+    return own.run(function, context if state_store is None else {**context, "task_state_store": state_store})

@@ -1,0 +1,294 @@
+"""A task that submits asynchronous inferences, finds what earlier tries bought, and waits or goes.
+
+What was bought is decided in :mod:`airflow_provider_aiml.inference.submitter`; here it is given what it needs
+of Airflow and AWS.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, deferral_timeout
+from airflow_provider_aiml.aws_task import deferrable_default, task_identity
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    OutputExpiredError,
+    Problem,
+    RequestError,
+    UnknownOutcomeError,
+)
+from airflow_provider_aiml.inference.arguments import read_flag
+from airflow_provider_aiml.inference.identity import request_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_aiml.inference.output_prediction import OutputBase
+    from airflow_provider_aiml.inference.outputs import AsyncInference, Wait
+    from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger
+    from airflow_provider_aiml.inference.submissions import Submission
+    from airflow_provider_aiml.inference.submitter import LookBack, Submitter
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """One request that the task wants answered.
+
+    :param members: its members by their snake_case names, without what has to be uploaded first.
+    :param upload: a body that does not fit into the request.
+    """
+
+    members: dict[str, Any]
+    upload: bytes | None = None
+
+
+class SubmissionTask(AsyncOutputTask):
+    """A task that submits asynchronous inferences.
+
+    :param wait_for_completion: wait for the output. Default: True.
+    :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
+        default_deferrable``.
+    :param waiter_delay: seconds between two looks. Default: 30.
+    :param wait_timeout: seconds to wait at most; default: as long as an output can still come.
+    :param on_uncertain: what to do where an earlier try died while it sent a request, so that nobody knows
+        whether it was sent. ``wait`` looks for its output for ``uncertain_timeout`` seconds before it is sent
+        again; ``invoke`` sends it at once, and it may be bought twice. Default: ``wait``.
+    :param uncertain_timeout: seconds from the moment of sending. Default: 3,600.
+    :param reinvoke: buy again, on purpose, what earlier tries bought. Default: False. (templated)
+    """
+
+    operation: ClassVar[str] = "InvokeEndpointAsync"
+    endpoint_name: str
+    template_fields: Sequence[str] = (*AsyncOutputTask.template_fields, "reinvoke")
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        waiter_delay: float = 30,
+        wait_timeout: float | None = None,
+        on_uncertain: Literal["wait", "invoke"] = "wait",
+        uncertain_timeout: float = 3_600,
+        reinvoke: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable_default() if deferrable is None else deferrable
+        self.waiter_delay = waiter_delay
+        self.wait_timeout = wait_timeout
+        self.on_uncertain = on_uncertain
+        self.uncertain_timeout = uncertain_timeout
+        self.reinvoke = reinvoke
+        if on_uncertain not in ("wait", "invoke"):
+            problem = Problem("on_uncertain", "something else", "'wait' or 'invoke'")
+            raise RequestError("The submission cannot be made", problems=(problem,))
+        if not wait_for_completion and (self.output_uri is not None or self.result == "body"):
+            found = "given with wait_for_completion=False"
+            problem = Problem("output_uri / result", found, "given to the sensor that waits")
+            raise RequestError("The arguments do not fit each other", problems=(problem,))
+
+    @property
+    @abstractmethod
+    def several(self) -> bool:
+        """Whether a list of inferences is submitted, and a list given."""
+
+    @abstractmethod
+    def plan(self) -> list[PlannedRequest]:
+        """Give the requests, checked; nothing is sent or uploaded yet."""
+
+    @abstractmethod
+    def upload(self, body: bytes, name: str) -> str:
+        """Put a body on S3 and give its location."""
+
+    @property
+    @abstractmethod
+    def ledger_folder(self) -> str | None:
+        """A folder on S3 for what is submitted, for an Airflow that has no task state store."""
+
+    def execute(self, context: Context) -> Any:
+        """Submit what was not submitted yet, and then wait in the triggerer, wait here, or go."""
+        with self.careful():
+            self.check_places(several=self.several)
+            started = time.time()
+            submissions = self._submissions(context)
+            if not self.wait_for_completion:
+                facts = [submission.to_dict() for submission in submissions]
+                return self.give(facts if self.several else facts[0])
+            self._wait(submissions, None if self.wait_timeout is None else started + self.wait_timeout)
+            return self.conclude(submissions, several=self.several)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Go on after the deferral."""
+        with self.careful():
+            return self.conclude_event(event, several=self.several)
+
+    def look_again(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Go on after waiting for a request that may have been sent, however that wait ended."""
+        return self.execute(context)
+
+    def overdue(self, error: InferenceError) -> InferenceError:
+        """Say that ``wait_timeout`` passed: the inference goes on, and a retry waits for the same one."""
+        return OutputExpiredError(
+            f"wait_timeout of {self.wait_timeout} s is over, the inference is not: {error.message}",
+            inference_id=error.inference_id,
+            hint="; ".join(filter(None, ("raise wait_timeout, or clear the task to wait again", error.hint))),
+        )
+
+    def _submissions(self, context: Context) -> list[Submission]:
+        task = task_identity(context)
+        region = self.hook.conn_region_name
+        planned = self.plan()
+        identities = [
+            request_identity(task, self.operation, {**one.members, "body": _body(one), "region": region})
+            for one in planned
+        ]
+        requests = dict(zip(identities, planned, strict=True))
+        submitter = self._submitter(context)
+        found = self._look_back(submitter, requests)
+        members = {identity: self._sendable(identity, requests[identity]) for identity in found.unsent}
+        settled = {**found.settled, **submitter.submit(members, found.unsent)}
+        self._tell(settled, sent=found.unsent)
+        return [settled[identity] for identity in identities]
+
+    def _look_back(self, submitter: Submitter, requests: Mapping[str, PlannedRequest]) -> LookBack:
+        members = {identity: request.members for identity, request in requests.items()}
+        reinvoke = read_flag(self.reinvoke, "reinvoke")
+        while (found := submitter.look_back(members, reinvoke=reinvoke)).uncertain:
+            self._await_uncertain(found)
+        return found
+
+    def _await_uncertain(self, found: LookBack) -> None:
+        """Wait for outputs of which it is not known whether they will come; then all is looked at again."""
+        from airflow_provider_aiml.inference.submissions import Submission
+
+        if not all(found.uncertain.values()):
+            raise UnknownOutcomeError(
+                "An earlier try died while it sent this request, and where its output would be is not known",
+                hint="allow sagemaker:DescribeEndpoint and sagemaker:DescribeEndpointConfig, or set "
+                "on_uncertain='invoke'; after uncertain_timeout it is sent again",
+            )
+        if not self.deferrable:
+            time.sleep(max(0.0, min(self.waiter_delay, found.until - time.time())))
+            return
+        awaited = [Submission(places[0], found.until) for places in found.uncertain.values()]
+        self.defer(
+            trigger=self.make_trigger(awaited, poll_interval=self.waiter_delay, timeout_at=None),
+            method_name="look_again",
+            timeout=deferral_timeout(awaited, time.time(), None),
+        )
+
+    def _sendable(self, identity: str, request: PlannedRequest) -> dict[str, Any]:
+        if request.upload is None:
+            return request.members
+        return {**request.members, "input_location": self.upload(request.upload, identity)}
+
+    def _submitter(self, context: Context) -> Submitter:
+        from airflow_provider_aiml.inference.requests import api_members, load_operation
+        from airflow_provider_aiml.inference.submitter import NAMES, Submitter
+
+        known = api_members(load_operation("sagemaker-runtime", self.operation))
+        return Submitter(
+            task=task_identity(context),
+            ledger=self._ledger(context),
+            s3=self.s3,
+            send=lambda members: self.hook.invoke_endpoint_async(**members),
+            predict=self._predict,
+            namable=frozenset(NAMES & known.keys()),
+            on_uncertain=self.on_uncertain,
+            uncertain_timeout=self.uncertain_timeout,
+            earlier_tries=context["ti"].try_number > 1,
+        )
+
+    def _ledger(self, context: Context) -> SubmissionLedger:
+        """Give the place where this task instance's submissions are written down."""
+        from airflow_provider_aiml.inference import submission_ledger as places
+
+        pages: places.Pages
+        if store := context.get("task_state_store"):
+            pages = places.TaskStatePages(store)
+        elif self.ledger_folder:
+            from airflow_provider_aiml.inference.outputs import Location
+
+            own = request_identity(task_identity(context), self.operation, {})
+            folder = f"{self.ledger_folder.rstrip('/')}/submissions/{own}"
+            pages = places.ObjectPages(self.s3, Location.parse(folder, "upload_to"))
+        else:
+            pages = places.NoPages()
+        return places.SubmissionLedger(pages)
+
+    def _predict(self, names: Mapping[str, str]) -> list[AsyncInference]:
+        from airflow_provider_aiml.inference.output_prediction import candidates
+
+        if "filename" not in names:
+            return []
+        base = self._output_base
+        extension = names["s3_output_path_extension"]
+        return candidates(base, extension, names["filename"], names["inference_id"]) if base else []
+
+    @cached_property
+    def _output_base(self) -> OutputBase | None:
+        from airflow_provider_aiml.inference.output_prediction import describe_output_base
+
+        return describe_output_base(self.hook.control_client(), self.endpoint_name)
+
+    def _tell(self, settled: Mapping[str, Submission], sent: Mapping[str, int]) -> None:
+        for identity in sent:
+            inference = settled[identity].inference
+            self.log.info(
+                "Submitted inference %s to %s; its output will be %s",
+                inference.inference_id,
+                self.endpoint_name,
+                inference.output_location,
+            )
+        if any(settled[identity].inference.failure_location is None for identity in sent):
+            self.log.warning(
+                "Endpoint %s has no S3FailurePath: a failure of this inference cannot be seen and looks like "
+                "waiting until its deadline. Set AsyncInferenceConfig.OutputConfig.S3FailurePath.",
+                self.endpoint_name,
+            )
+
+    def _wait(self, submissions: Sequence[Submission], until: float | None) -> None:
+        """Wait for all of them, or until the first that does not complete."""
+        if self.deferrable:
+            self.defer(
+                trigger=self.make_trigger(submissions, poll_interval=self.waiter_delay, timeout_at=until),
+                method_name="execute_complete",
+                timeout=deferral_timeout(submissions, time.time(), until),
+            )
+        from airflow_provider_aiml.inference.outputs import Wait
+
+        ends = {one: one.deadline if until is None else min(one.deadline, until) for one in submissions}
+        self.tell_of_slot(max(ends.values()))
+        waits = {one: Wait(one.inference, deadline=end) for one, end in ends.items()}
+        while waits:
+            self._look_at_each(waits, until)
+            if waits:
+                time.sleep(max(0.0, min(self.waiter_delay, max(ends.values()) - time.time())))
+
+    def _look_at_each(self, waits: dict[Submission, Wait], until: float | None) -> None:
+        from airflow_provider_aiml.inference.output_look import look
+
+        for submission, wait in list(waits.items()):
+            verdict = wait.on_look(look(self.s3, wait.inference), time.time())
+            if wait.needs_permission_notice:
+                self.tell_of_permission(wait.inference.output_location)
+            if verdict is None:
+                continue
+            if verdict.error is not None:
+                own_limit = until is not None and until < submission.deadline
+                if verdict.status == "expired" and own_limit:
+                    raise self.overdue(verdict.error)
+                raise self.failure(verdict.error, submission)
+            del waits[submission]
+
+
+def _body(request: PlannedRequest) -> Any:
+    return request.members.get("body") if request.upload is None else request.upload

@@ -1,0 +1,274 @@
+"""What a retry finds, so that no asynchronous inference is bought twice."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from airflow_provider_aiml.exceptions import (
+    BusyError,
+    ModelFailedError,
+    OutputExpiredError,
+    RequestError,
+    StoredAnswerError,
+    UnknownOutcomeError,
+)
+from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator
+from airflow_provider_aiml.operators.sagemaker import (
+    SageMakerInvokeEndpointAsyncOperator,
+    SageMakerInvokeEndpointOperator,
+)
+from tests.unit.running import StateStore, defer, event_of, resume, run
+
+
+@pytest.fixture
+def endpoint(aws, s3):
+    places = {"s3_output_path": "s3://bucket/out", "s3_failure_path": "s3://bucket/err"}
+    aws.add_endpoint("echo", **places)
+    aws.add_endpoint("slow", **places, delay=1.0)
+    aws.add_endpoint("stuck", **places, delay=600.0)
+    aws.add_endpoint("rejecting", "failing", **places)
+    return aws
+
+
+@pytest.fixture
+def store():
+    return StateStore()
+
+
+def make(**kwargs):
+    settled = {"task_id": "submit", "endpoint_name": "echo", "waiter_delay": 0.05, "payload": {"a": 1}}
+    return SageMakerInvokeEndpointAsyncOperator(
+        **{name: value for name, value in {**settled, **kwargs}.items() if value is not None}
+    )
+
+
+def bought(aws, endpoint="echo"):
+    return len(aws.invocations(endpoint))
+
+
+def forget_the_answer(store):
+    """Leave what a process leaves that was killed between its intent and SageMaker's answer."""
+    for name, page in store.values.items():
+        records = json.loads(page)
+        asked = {
+            key: {"state": "asked", "ordinal": one["ordinal"], "asked_at": one["asked_at"]}
+            for key, one in records.items()
+        }
+        store.values[name] = json.dumps(asked)
+
+
+def test_a_retry_uses_the_output_that_is_there(endpoint, store):
+    first = run(make(result="body"), state_store=store)
+    again = run(make(result="body"), state_store=store, try_number=2)
+
+    assert again == first
+    assert bought(endpoint) == 1
+
+
+def test_a_retry_waits_for_the_inference_that_is_under_way(endpoint, store):
+    run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
+    result = run(make(endpoint_name="slow", result="body"), state_store=store, try_number=2)
+
+    assert result["body"] == {"a": 1}
+    assert bought(endpoint, "slow") == 1
+
+
+def test_a_failed_inference_is_sent_again_under_the_next_ordinal(endpoint, store):
+    for _ in range(2):
+        with pytest.raises(ModelFailedError) as failure:
+            run(make(endpoint_name="rejecting"), state_store=store)
+    assert bought(endpoint, "rejecting") == 2
+    assert failure.value.inference_id.endswith("-2")
+
+
+def test_another_request_is_another_inference(endpoint, store):
+    run(make(), state_store=store)
+    run(make(payload={"a": 2}), state_store=store, try_number=2)
+    run(make(), state_store=store, map_index=3)
+    run(make(), state_store=store, run_id="another run")
+
+    assert bought(endpoint) == 4
+
+
+def test_reinvoke_buys_again_on_purpose(endpoint, store):
+    run(make(), state_store=store)
+    run(make(reinvoke="true"), state_store=store)
+
+    assert bought(endpoint) == 2
+
+
+def test_reinvoke_has_to_be_a_truth_value(endpoint, store):
+    with pytest.raises(RequestError, match="reinvoke: is a str that is none"):
+        run(make(reinvoke="perhaps"), state_store=store)
+
+
+def test_an_orphan_stops_before_it_buys(endpoint, store):
+    task = make()
+    task.plan_whole = task.plan
+
+    def plan():
+        store.orphaned = True
+        return task.plan_whole()
+
+    task.plan = plan
+    with pytest.raises(StoredAnswerError, match="BrokenPipeError"):
+        run(task, state_store=store)
+    assert bought(endpoint) == 0
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (SageMakerInvokeEndpointOperator, {"endpoint_name": "echo", "payload": {"a": 1}}),
+        (BedrockConverseOperator, {"model_id": "test.none-v1:0", "message": "Hello"}),
+    ],
+)
+def test_an_orphan_does_not_buy_a_real_time_answer_either(aws, store, operator, arguments):
+    aws.add_endpoint("echo")
+    store.orphaned = True
+
+    with pytest.raises(StoredAnswerError, match="nothing was sent"):
+        run(operator(task_id="ask", **arguments), state_store=store)
+    assert aws.invocations("echo") == []
+    assert aws.invocations("test.none-v1:0") == []
+
+
+def test_what_was_sent_but_not_answered_is_found_by_its_derived_name(endpoint, store, queue_is_empty):
+    run(make(wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    queue_is_empty()
+
+    assert run(make(result="body"), state_store=store, try_number=2)["body"] == {"a": 1}
+    assert bought(endpoint) == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_what_may_have_been_sent_is_awaited_before_it_is_sent_again(endpoint, store, deferrable):
+    run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+
+    second = make(endpoint_name="slow", result="body", deferrable=deferrable)
+    if deferrable:
+        deferral = defer(second, state_store=store, try_number=2)
+        third = make(endpoint_name="slow", result="body", deferrable=False)
+        result = resume(third, deferral, event_of(deferral.trigger), state_store=store, try_number=2)
+    else:
+        result = run(second, state_store=store, try_number=2)
+    assert result["body"] == {"a": 1}
+    assert bought(endpoint, "slow") == 1
+
+
+def test_what_was_not_sent_is_sent_when_the_time_of_doubt_is_over(endpoint, store, told):
+    endpoint.add_fault("InvokeEndpointAsync", "drop", count=1)
+    with pytest.raises(UnknownOutcomeError):
+        run(make(), state_store=store)
+
+    run(make(uncertain_timeout=1.0), state_store=store, try_number=2)
+    assert bought(endpoint) == 1
+    assert any("perhaps it was sent" in line for line in told.lines)
+
+
+def test_on_uncertain_invoke_sends_at_once(endpoint, store):
+    run(make(endpoint_name="stuck", wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+
+    again = make(endpoint_name="stuck", wait_for_completion=False, on_uncertain="invoke")
+    assert run(again, state_store=store, try_number=2)["inference_id"].endswith("-2")
+    assert endpoint.pending()
+
+
+def test_what_was_surely_refused_is_sent_at_once_by_the_next_try(endpoint, store):
+    endpoint.add_fault("InvokeEndpointAsync", code="ThrottlingException", status=400, count=1)
+    with pytest.raises(BusyError):
+        run(make(retry_args={"attempts": 1}), state_store=store)
+
+    started = time.monotonic()
+    result = run(make(), state_store=store, try_number=2)
+    assert result["inference_id"].endswith("-1")
+    assert time.monotonic() - started < 60
+    assert bought(endpoint) == 1
+
+
+def test_without_the_permission_to_look_the_doubt_is_an_error_that_says_what_to_do(endpoint, store):
+    run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    endpoint.add_fault("sagemaker:DescribeEndpoint", code="AccessDeniedException", status=400, count=5)
+
+    with pytest.raises(UnknownOutcomeError, match="sagemaker:DescribeEndpoint") as doubt:
+        run(make(endpoint_name="slow"), state_store=store, try_number=2)
+    assert doubt.value.retryable
+
+
+def test_an_airflow_without_a_state_store_writes_beside_the_uploads(endpoint, read, s3):
+    for number in (1, 2):
+        run(make(upload_to="s3://bucket/in/", result="body"), try_number=number)
+
+    assert bought(endpoint) == 1
+    kept = s3.list_objects_v2(Bucket="bucket", Prefix="in/submissions/")["Contents"]
+    assert len(kept) == 1
+
+
+def test_with_nowhere_to_write_an_output_is_found_by_its_derived_name(endpoint):
+    for number in (1, 2):
+        run(make(), try_number=number)
+
+    assert bought(endpoint) == 1
+
+
+def test_a_first_try_looks_nowhere(endpoint):
+    run(make())
+
+    assert "sagemaker:DescribeEndpoint" not in endpoint.request_counts()
+
+
+def test_names_of_the_user_are_kept_and_a_second_submission_gets_a_path_of_its_own(endpoint, store):
+    own = {"s3_output_path_extension": "mine", "filename": "scores.json", "inference_id": "mine-7"}
+    places = []
+    for _ in range(2):
+        with pytest.raises(ModelFailedError):
+            run(make(endpoint_name="rejecting", **own), state_store=store)
+        record = json.loads(next(iter(store.values.values())))
+        places.append(next(iter(record.values()))["submission"]["output_location"])
+
+    assert places == ["s3://bucket/out/mine/scores.json", "s3://bucket/out/mine/retry-2/scores.json"]
+
+
+def test_a_wait_that_ran_out_is_taken_up_again(endpoint, store):
+    with pytest.raises(OutputExpiredError, match="wait_timeout"):
+        run(make(endpoint_name="slow", wait_timeout=0.1), state_store=store)
+
+    assert run(make(endpoint_name="slow", result="body"), state_store=store, try_number=2)["body"] == {"a": 1}
+    assert bought(endpoint, "slow") == 1
+
+
+@pytest.mark.parametrize("source", ["payloads", "payload_uris", "input_locations"])
+def test_a_list_is_submitted_once_and_given_in_its_order(endpoint, store, s3, source):
+    values = [{"n": number % 5} for number in range(12)]
+    for number, value in enumerate(values):
+        s3.put_object(Bucket="bucket", Key=f"in/{number}", Body=json.dumps(value).encode())
+    given = values if source == "payloads" else [f"s3://bucket/in/{number}" for number in range(12)]
+
+    for number in (1, 2):
+        results = run(
+            make(payload=None, **{source: given}, result="body"), state_store=store, try_number=number
+        )
+        assert [one["body"] for one in results] == values
+    assert bought(endpoint) == (12 if source == "input_locations" else 5)
+
+
+def test_what_a_broken_list_did_submit_is_not_bought_again(endpoint, store):
+    endpoint.add_fault("InvokeEndpointAsync", code="ValidationError", status=400, count=3)
+    payloads = [{"n": number} for number in range(10)]
+    with pytest.raises(Exception, match="ValidationError"):
+        run(make(payload=None, payloads=payloads), state_store=store)
+
+    results = run(make(payload=None, payloads=payloads, result="body"), state_store=store, try_number=2)
+    assert [one["body"]["n"] for one in results] == list(range(10))
+    assert bought(endpoint) == 10
+
+
+def test_an_empty_list_is_refused(endpoint, store):
+    with pytest.raises(RequestError, match="payloads: is an empty list"):
+        run(make(payload=None, payloads=[]), state_store=store)
