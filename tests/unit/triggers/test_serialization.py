@@ -1,0 +1,81 @@
+"""Every trigger of this provider survives being kept by Airflow, and means the same afterwards."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+
+import airflow_provider_aiml
+import pytest
+from airflow._shared.module_loading import import_string
+from airflow.models.trigger import Trigger
+from airflow.triggers.base import BaseTrigger
+
+LOCATIONS = {
+    "inference_id": "i-1",
+    "output_location": "s3://bucket/out/1",
+    "failure_location": None,
+    "deadline": "2026-11-20T00:00:00+00:00",
+}
+EXAMPLES = {
+    "SageMakerAsyncInferenceTrigger": [
+        {"inferences": [LOCATIONS]},
+        {
+            "inferences": [LOCATIONS, {"output_location": "s3://bucket/out/ü+ :2"}],
+            "poll_interval": 0.5,
+            "exponential_backoff": True,
+            "max_wait": 300.0,
+            "timeout_at": 1_800_000_000.25,
+            "started_at": 1_700_000_000.5,
+            "max_faults": None,
+            "aws_conn_id": None,
+            "region_name": "eu-west-1",
+            "verify": "/etc/ca.pem",
+            "botocore_config": {"read_timeout": 5, "s3": {"addressing_style": "path"}},
+        },
+    ],
+}
+
+
+def trigger_classes():
+    """Find every trigger class by walking the package."""
+    for module in pkgutil.walk_packages(airflow_provider_aiml.__path__, "airflow_provider_aiml."):
+        if not module.name.startswith("airflow_provider_aiml.triggers"):
+            continue
+        for _, found in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(found, BaseTrigger) and found.__module__ == module.name:
+                yield found
+
+
+CLASSES = sorted(trigger_classes(), key=lambda found: found.__name__)
+CASES = [(found, kwargs) for found in CLASSES for kwargs in EXAMPLES.get(found.__name__, [])]
+
+
+def test_every_trigger_class_has_an_example():
+    assert {found.__name__ for found in CLASSES} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize(("trigger_class", "kwargs"), CASES)
+def test_a_trigger_is_the_same_after_airflow_kept_it(trigger_class, kwargs):
+    classpath, serialized = trigger_class(**kwargs).serialize()
+
+    assert import_string(classpath) is trigger_class
+    assert json.loads(json.dumps(serialized)) == serialized
+    kept = Trigger(classpath, serialized)
+    assert trigger_class(**kept.kwargs).serialize() == (classpath, serialized)
+
+
+@pytest.mark.parametrize(("trigger_class", "kwargs"), CASES)
+def test_a_trigger_keeps_what_it_was_given(trigger_class, kwargs):
+    _, serialized = trigger_class(**kwargs).serialize()
+
+    assert {name: serialized[name] for name in kwargs} == kwargs
+
+
+@pytest.mark.parametrize("trigger_class", CLASSES)
+def test_a_trigger_keeps_every_argument_that_it_takes(trigger_class):
+    _, serialized = trigger_class(**EXAMPLES[trigger_class.__name__][0]).serialize()
+
+    assert set(serialized) == set(inspect.signature(trigger_class).parameters)
