@@ -231,9 +231,9 @@ def _listed(docstring: str) -> dict[str, str]:
     body = inspect.cleandoc("\n" + (body[: ending.start()] if ending else body))
     entries = list(pattern.finditer(body))
     described = {}
-    for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        text = body[entry.end() : following.start() if following else len(body)]
-        described[entry[1]] = _flat(text)
+    ends = [*(entry.start() for entry in entries[1:]), len(body)]
+    for entry, end in zip(entries, ends, strict=False):
+        described[entry[1]] = _flat(body[entry.end() : end])
     return {name: text for name, text in described.items() if text}
 
 

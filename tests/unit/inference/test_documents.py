@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -44,18 +45,18 @@ def accepted(*blocks):
 
 
 def test_documents_are_read_from_paths_uris_and_mappings(folder):
+    extra = {"context": "why", "citations": {"enabled": True}}
     sources = [
         folder / "notes.txt",
         str(folder / "notes.txt"),
         "s3://bucket/notes.txt",
-        {"uri": "s3://bucket/notes.txt", "name": "own words", "context": "why", "citations": {"enabled": True}},
+        {"uri": "s3://bucket/notes.txt", "name": "own words", **extra},
     ]
 
     blocks = attachments(folder).documents(sources)
 
     text = {"format": "txt", "source": {"bytes": b"first\nsecond"}}
     assert blocks[:3] == [{"document": {"name": f"document-{n}", **text}} for n in (1, 2, 3)]
-    extra = {"context": "why", "citations": {"enabled": True}}
     assert blocks[3] == {"document": {"name": "own words", **text, **extra}}
     accepted(*blocks)
 
@@ -114,12 +115,12 @@ def test_own_names_never_collide(names):
             self.name = name
 
         def open(self, mode: str):
-            return Path("/dev/null").open("rb") if not self.name else __import__("io").BytesIO(b"x")
+            return io.BytesIO(b"x")
 
     blocks = Attachments(Path, names="own").documents([Named(name) for name in names])
     if blocks:
         check_media([*blocks, {"text": "Read."}])
-    assert len({name for name in document_names([{"content": blocks}])}) == len(names)
+    assert len(set(document_names([{"content": blocks}]))) == len(names)
 
 
 def test_what_lies_on_s3_is_sent_by_its_location_where_that_is_wanted(folder):

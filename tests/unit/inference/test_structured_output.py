@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow_provider_aiml.exceptions import RequestError
+from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
+from airflow_provider_aiml.inference.requests import check_request, load_operation
+from airflow_provider_aiml.inference.structured_output import (
+    ANSWER_TOOL,
+    answer_message,
+    check_schema_mode,
+    correction,
+    read_answer,
+    with_schema,
+)
+
+SCHEMA = OutputSchema.of(
+    {"type": "object", "description": "Sum.", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+)
+PLAIN = OutputSchema.of({"type": "object"})
+REQUEST = {"model_id": "anthropic.claude-v1", "messages": [{"role": "user", "content": [{"text": "2+2"}]}]}
+TOOL = {"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}
+
+
+def said(*blocks):
+    return {"role": "assistant", "content": list(blocks)}
+
+
+def called(answer, name=ANSWER_TOOL, use_id="t1"):
+    return {"toolUse": {"toolUseId": use_id, "name": name, "input": answer}}
+
+
+def accepted(request):
+    check_request(load_operation("bedrock-runtime", "Converse"), request)
+
+
+def test_natively_the_schema_travels_as_text_in_the_output_config():
+    request = with_schema({**REQUEST, "output_config": {"effort": "low"}}, SCHEMA, "native")
+
+    accepted(request)
+    assert request["output_config"]["effort"] == "low"
+    definition = request["output_config"]["textFormat"]["structure"]["jsonSchema"]
+    assert json.loads(definition["schema"]) == SCHEMA.asked
+    assert definition["description"] == "Sum."
+    plain = with_schema(REQUEST, PLAIN, "native")["output_config"]["textFormat"]["structure"]
+    assert "description" not in plain["jsonSchema"]
+
+
+def test_the_answer_tool_is_forced_where_it_is_alone():
+    request = with_schema(REQUEST, SCHEMA, "tool")
+
+    accepted(request)
+    assert request["tool_config"]["toolChoice"] == {"tool": {"name": ANSWER_TOOL}}
+    assert request["tool_config"]["tools"][0]["toolSpec"]["inputSchema"] == {"json": SCHEMA.asked}
+    assert "Sum." in request["tool_config"]["tools"][0]["toolSpec"]["description"]
+
+
+def test_beside_other_tools_some_tool_has_to_be_called():
+    request = with_schema({**REQUEST, "tool_config": {"tools": [TOOL]}}, PLAIN, "tool")
+
+    accepted(request)
+    assert request["tool_config"]["toolChoice"] == {"any": {}}
+    assert len(request["tool_config"]["tools"]) == 2
+
+
+def test_a_schema_beside_a_text_format_or_an_answer_tool_of_ones_own_is_refused():
+    with pytest.raises(RequestError, match=r"output_config\.textFormat"):
+        with_schema({**REQUEST, "output_config": {"textFormat": {}}}, SCHEMA, "native")
+    own = {"tools": [{"toolSpec": {"name": ANSWER_TOOL}}]}
+    with pytest.raises(RequestError, match="another name"):
+        with_schema({**REQUEST, "tool_config": own}, SCHEMA, "tool")
+
+
+@pytest.mark.parametrize("mode", ["native", "tool"])
+def test_an_answer_in_text_is_read_in_both_ways(mode):
+    assert read_answer(said({"text": '{"sum":'}, {"text": " 4}"}), SCHEMA, mode) == {"sum": 4}
+
+
+def test_an_answer_by_the_tool_is_its_input():
+    assert read_answer(said({"text": "So:"}, called({"sum": 4})), SCHEMA, "tool") == {"sum": 4}
+
+
+@pytest.mark.parametrize("message", [said(), said({"text": " "}), said(called({}, "add"))])
+@pytest.mark.parametrize("mode", ["native", "tool"])
+def test_a_message_without_an_answer_is_a_misfit(message, mode):
+    with pytest.raises(MisfitError):
+        read_answer(message, SCHEMA, mode)
+
+
+def test_a_correction_tells_the_model_what_was_wrong_in_the_way_it_answered():
+    misfit = MisfitError((), "$.sum: 'x' is not of type 'integer'")
+
+    (native,) = correction(said({"text": "{}"}), misfit, "native")
+    (textual,) = correction(said({"text": "{}"}), misfit, "tool")
+    results = correction(said(called({}), called({}, use_id="t2")), misfit, "tool")
+
+    assert misfit.told in native["text"]
+    assert ANSWER_TOOL in textual["text"]
+    assert [block["toolResult"]["toolUseId"] for block in results] == ["t1", "t2"]
+    assert all(block["toolResult"]["status"] == "error" for block in results)
+
+
+def test_a_history_keeps_the_answer_as_text_so_that_it_can_go_on():
+    reasoning = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+
+    kept = answer_message(said(reasoning, called({"sum": 4})), {"sum": 4}, "tool")
+
+    assert kept == said(reasoning, {"text": '{"sum": 4}'})
+    assert answer_message(said({"text": "{}"}), {}, "tool") == said({"text": "{}"})
+    assert answer_message(said({"text": "{}"}), {}, "native") == said({"text": "{}"})
+
+
+@pytest.mark.parametrize("mode", ["auto", "native", "tool"])
+def test_three_modes_are_known(mode):
+    check_schema_mode(mode)
+
+
+def test_another_mode_is_refused():
+    with pytest.raises(RequestError, match="schema_mode"):
+        check_schema_mode("magic")
