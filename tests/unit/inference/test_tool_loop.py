@@ -268,11 +268,10 @@ def test_each_request_can_be_looked_at_before_it_is_sent():
     assert seen == [1, 3]
 
 
-def test_the_service_s_refusal_of_anything_else_is_raised():
+def test_a_refusal_that_does_not_concern_the_schema_is_raised():
+    denied = Model(ServiceRefusedError("no", code="AccessDenied"))
     with pytest.raises(ServiceRefusedError):
-        loop(Model(ServiceRefusedError("no", code="AccessDenied")), schema=OutputSchema.of(SUM)).run(
-            Progress()
-        )
+        loop(denied, schema=OutputSchema.of(SUM)).run(Progress())
     with pytest.raises(ServiceRefusedError):
         loop(Model(ServiceRefusedError("no", code="ValidationException"))).run(Progress())
 
