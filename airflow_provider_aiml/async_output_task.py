@@ -21,6 +21,7 @@ from airflow_provider_aiml.exceptions import (
     RequestError,
     error_from_dict,
 )
+from airflow_provider_aiml.inference.notice_queue import QueueRef
 from airflow_provider_aiml.inference.outputs import FATAL_CODES, LIST_BUCKET_HINT, Location
 from airflow_provider_aiml.inference.submissions import read_submissions
 
@@ -45,17 +46,30 @@ class AsyncOutputTask(ResultTask):
     :param result: ``location`` gives where the output is, ``body`` fetches and decodes it.
     :param output_uri: where to copy the output; it does not steer where SageMaker writes. For several
         inferences it must end with ``/``. (templated)
+    :param sqs_queue: the URL, ARN or name of an SQS queue that the endpoint's SNS success and error topics
+        feed: a deferred wait goes on as soon as its notice comes, and looks at S3 every five minutes only
+        until then. A wait in a worker does not use it. Default: None, there is none. (templated)
     """
 
     hook_module: ClassVar[str] = "airflow_provider_aiml.hooks.sagemaker_runtime"
     hook_name: ClassVar[str] = "SageMakerRuntimeHook"
+    template_fields: Sequence[str] = (*ResultTask.template_fields, "sqs_queue")
 
-    def __init__(self, *, result: Literal["location", "body"] = "location", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        result: Literal["location", "body"] = "location",
+        sqs_queue: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if result not in ("location", "body"):
             problem = Problem("result", f"{result!r}", "'location' or 'body'")
             raise RequestError("The result cannot be given", problems=(problem,))
         self.result = result
+        self.sqs_queue = sqs_queue
+        if isinstance(sqs_queue, str) and not has_jinja(sqs_queue):
+            QueueRef.parse(sqs_queue)
 
     @abstractmethod
     def overdue(self, error: InferenceError) -> Exception:
@@ -84,7 +98,7 @@ class AsyncOutputTask(ResultTask):
             region_name=self.region_name,
             verify=self.verify,
             botocore_config=self.botocore_config,
-            **more,
+            **{"sqs_queue": self.sqs_queue, **more},
         )
 
     def tell_of_slot(self, until: float) -> None:
@@ -96,6 +110,8 @@ class AsyncOutputTask(ResultTask):
             "This wait holds a worker slot for up to %.0f s. Set deferrable=True to wait in the triggerer.",
             max(0.0, until - time.time()),
         )
+        if self.sqs_queue is not None:
+            self.log.info("A wait in a worker polls S3: sqs_queue serves waits in the triggerer.")
 
     def tell_of_permission(self, location: Location) -> None:
         """Say that a permission seems to be missing."""
@@ -121,8 +137,10 @@ class AsyncOutputTask(ResultTask):
         raise self.failure(error, read_submissions(told.get("inferences"), now=time.time())[index])
 
     def check_places(self, *, several: bool) -> None:
-        """Refuse one object for the outputs of several inferences."""
+        """Refuse one object for the outputs of several inferences, and a queue that is none."""
         check_place(self.output_uri, "output_uri", folder=True)
+        if self.sqs_queue is not None:
+            QueueRef.parse(self.sqs_queue)
         if self.output_uri and several and not self.output_uri.endswith("/"):
             problem = Problem("output_uri", "one object for several inferences", "a folder, ending with '/'")
             raise RequestError("The outputs cannot be copied", problems=(problem,))

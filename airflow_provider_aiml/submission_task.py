@@ -180,7 +180,9 @@ class SubmissionTask(AsyncOutputTask):
             return
         awaited = [Submission(places[0], found.until) for places in found.uncertain.values()]
         self.defer(
-            trigger=self.make_trigger(awaited, poll_interval=self.waiter_delay, timeout_at=None),
+            trigger=self.make_trigger(
+                awaited, poll_interval=self.waiter_delay, timeout_at=None, sqs_queue=None
+            ),
             method_name="look_again",
             timeout=deferral_timeout(awaited, time.time(), None),
         )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-__all__ = ["AwsClientMixin", "CompanionHook", "S3Hook", "SageMakerControlHook"]
+__all__ = ["AwsClientMixin", "CompanionHook", "S3Hook", "SageMakerControlHook", "SqsHook"]
 
 log = logging.getLogger(__name__)
 
@@ -270,6 +270,12 @@ class SageMakerControlHook(CompanionHook):
     """SageMaker's control plane, which knows how an endpoint is configured."""
 
     client_type = "sagemaker"
+
+
+class SqsHook(CompanionHook):
+    """SQS, where notices of completed inferences come."""
+
+    client_type = "sqs"
 
 
 @cache

@@ -6,12 +6,15 @@ lines) is in :mod:`airflow_provider_aiml.hooks.inference_calls`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-from airflow_provider_aiml.hooks.aws_client import SageMakerControlHook
+from airflow_provider_aiml.hooks.aws_client import SageMakerControlHook, SqsHook
 from airflow_provider_aiml.hooks.inference_calls import InferenceCallsMixin
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["SageMakerRuntimeHook"]
 
@@ -36,6 +39,10 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
     def control_client(self) -> Any:
         """Make a boto3 client of SageMaker's control plane with this hook's connection and region."""
         return SageMakerControlHook.beside(self).conn
+
+    def aopen_sqs_client(self) -> AbstractAsyncContextManager[Any]:
+        """Open an aiobotocore SQS client with this hook's connection, region and settings."""
+        return SqsHook.beside(self).aclient()
 
     def invoke_endpoint(self, **members: Any) -> dict[str, Any]:
         """Invoke a real-time endpoint and wait for its answer.

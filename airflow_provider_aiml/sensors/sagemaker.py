@@ -58,6 +58,7 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
     :raises ModelFailedError: the model failed; its own words are quoted.
     :raises OutputExpiredError: no output can come any more.
     :raises OutputUnreadableError: S3 could not be asked ten times in a row.
+    :raises NoticeQueueError: ``sqs_queue`` cannot be used.
     :raises AirflowSensorTimeout: the sensor's ``timeout`` passed.
     """
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_aiml.exceptions import InferenceError
+from airflow_provider_aiml.inference.completion_notices import watch_output_with_notices
+from airflow_provider_aiml.inference.notice_queue import QueueRef
+from airflow_provider_aiml.inference.failure_policy import FailurePolicy
+from airflow_provider_aiml.inference.output_look import fault_code
 from airflow_provider_aiml.inference.output_watch import watch_output
 from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
-from airflow_provider_aiml.inference.submissions import Submission, read_submissions
+from airflow_provider_aiml.inference.submissions import Submission
+from airflow_provider_aiml.inference.wait_list import expand, manifest_of, missing_manifest, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
 
-
+FAILURES_LISTED = 100
+"""Failures that an event lists by itself, where there is a manifest to put them beside."""
 _KWARGS = (
     "inferences",
     "poll_interval",
@@ -27,6 +34,7 @@ _KWARGS = (
     "timeout_at",
     "started_at",
     "max_faults",
+    "sqs_queue",
     "aws_conn_id",
     "region_name",
     "verify",
@@ -35,14 +43,17 @@ _KWARGS = (
 
 
 class SageMakerAsyncInferenceTrigger(BaseTrigger):
-    """Wait until each inference has an output, or the first one fails.
+    """Wait until each inference has an output, or more of them failed than may.
 
-    Its one event holds ``status``, ``index`` (of the inference that ended the wait), ``error`` (a typed error
-    as a mapping) and the ``inferences`` as they were given; never data. The status is ``completed``,
-    ``failed``, ``expired``, ``unreadable``, ``timeout`` (``timeout_at`` passed before the inference's
-    deadline), or ``error`` (there is nothing to wait for).
+    Its one event holds ``status``, ``index`` and ``error`` (of the first inference that did not complete, the
+    error as a mapping), the ``inferences`` as they were given and ``failures``, a list of index, status and
+    error; never data. The status is ``completed``, ``failed``, ``expired``, ``unreadable``, ``timeout``
+    (``timeout_at`` passed before the inference's deadline), or ``error`` (there is nothing to wait for).
+    Where a manifest was given and many failed, ``failures`` names a manifest, too.
 
-    :param inferences: submissions: ``inference_id``, ``output_location``, ``failure_location``, ``deadline``.
+    :param inferences: submissions (``inference_id``, ``output_location``, ``failure_location``,
+        ``deadline``), their compact form, or ``{"manifest": "s3://…"}``: see
+        :mod:`airflow_provider_aiml.inference.wait_list`.
     :param poll_interval: seconds between two looks. Default: 60.
     :param exponential_backoff: look less and less often. Default: False.
     :param max_wait: seconds between two looks at most, with ``exponential_backoff``.
@@ -51,6 +62,10 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
     :param started_at: seconds since the epoch at which the wait began; a restart goes on with its back-off.
         Default: when it starts to run.
     :param max_faults: failed looks in a row after which the wait gives up; None never does.
+    :param failure_policy: the arguments of
+        :class:`~airflow_provider_aiml.inference.failure_policy.FailurePolicy`. Default: none may fail.
+    :param sqs_queue: the URL, ARN or name of a queue of completion notices. Until its notice comes, S3 is
+        looked at for an inference every five minutes only. Default: None, there is none.
     :param aws_conn_id: the connection, as in the task.
     :param region_name: the region, as in the task.
     :param verify: TLS verification, as in the task.
@@ -60,13 +75,14 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
     def __init__(
         self,
         *,
-        inferences: list[dict[str, Any]],
+        inferences: list[dict[str, Any]] | dict[str, Any],
         poll_interval: float = 60,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
         timeout_at: float | None = None,
         started_at: float | None = None,
         max_faults: int | None = 10,
+        sqs_queue: str | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
@@ -80,6 +96,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         self.timeout_at = timeout_at
         self.started_at = started_at
         self.max_faults = max_faults
+        self.sqs_queue = sqs_queue
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -95,45 +112,85 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then say how it ended, in one event."""
         try:
-            submissions = read_submissions(self.inferences, now=time.time(), field="inferences")
+            policy = FailurePolicy(**(self.failure_policy or {}))
             # The amazon provider takes a second to import, which other triggers should not wait for.
             self._hook_class = await asyncio.to_thread(_import_hook)
-            event = await self._wait(submissions)
+            event = await self._wait(await self._read_submissions(), policy)
         except InferenceError as error:
             event = self._event("error", error=error)
         yield TriggerEvent(event)
 
-    async def _wait(self, submissions: list[Submission]) -> dict[str, Any]:
-        """Wait for all, or until the first that does not complete."""
-        watches = {asyncio.ensure_future(self._watch(one)): index for index, one in enumerate(submissions)}
-        pending = set(watches)
+    async def _read_submissions(self) -> list[Submission]:
+        """Read what to wait for; thousands of them in a thread."""
+        manifest = manifest_of(self.inferences)
+        if manifest is None:
+            return await asyncio.to_thread(expand, self.inferences, now=time.time())
         try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for watch in sorted(done, key=watches.__getitem__):
-                    verdict, index = watch.result(), watches[watch]
-                    if verdict.status != "completed":
-                        late = verdict.status == "expired" and self._ends_before(submissions[index])
-                        return self._event("timeout" if late else verdict.status, index, verdict.error)
+            async with self._open_client() as s3:
+                found = await s3.get_object(Bucket=manifest.bucket, Key=manifest.key)
+                async with found["Body"] as stream:
+                    body = await stream.read()
+        except Exception as error:
+            if (code := fault_code(error)) is None:
+                raise
+            raise missing_manifest(manifest, code) from None
+        return await asyncio.to_thread(read_manifest, body, manifest, now=time.time())
+
+    async def _wait(self, submissions: list[Submission], policy: FailurePolicy) -> dict[str, Any]:
+        """Wait for all, or until more failed than may."""
+        watches = [asyncio.ensure_future(self._watch(index, one)) for index, one in enumerate(submissions)]
+        failures: dict[int, Verdict] = {}
+        try:
+            for ended in asyncio.as_completed(watches):
+                index, verdict = await ended
+                if verdict.status == "expired" and self._ends_before(submissions[index]):
+                    return self._event("timeout", index, verdict.error)
+                if verdict.status != "completed":
+                    failures[index] = verdict
+                if policy.ends(len(failures), len(submissions)):
+                    break
         finally:
-            for watch in pending:
+            for watch in watches:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
-        return self._event("completed")
+        return await self._outcome(failures)
 
-    async def _watch(self, submission: Submission) -> Verdict:
+    async def _outcome(self, failures: dict[int, Verdict]) -> dict[str, Any]:
+        if not failures:
+            return self._event("completed")
+        listed: Any = [
+            [index, verdict.status, verdict.error.to_dict() if verdict.error else None]
+            for index, verdict in failures.items()
+        ]
+        if len(listed) > FAILURES_LISTED and (manifest := manifest_of(self.inferences)):
+            async with self._open_client() as s3:
+                key = f"{manifest.key}.failures.json"
+                await s3.put_object(Bucket=manifest.bucket, Key=key, Body=json.dumps(listed).encode())
+            listed = {"manifest": f"s3://{manifest.bucket}/{key}"}
+        index, verdict = next(iter(failures.items()))
+        return {**self._event(verdict.status, index, verdict.error), "failures": listed}
+
+    async def _watch(self, submission: Submission, queue: QueueRef | None) -> Verdict:
         ends_at = min(submission.deadline, self.timeout_at or math.inf)
         seed = str(submission.inference.output_location)
-        return await watch_output(
+        watch: Any = watch_output
+        if queue is not None:
+            watch = partial(
+                watch_output_with_notices,
+                queue=queue,
+                open_sqs_client=lambda: self._hook().aopen_sqs_client(),
+            )
+        verdict: Verdict = await watch(
             submission.inference,
             share_key=(self.aws_conn_id, self.region_name, self.verify, repr(self.botocore_config)),
-            open_client=self._open_client,
+            open_client=lambda: self._hook().aopen_s3_client(),
             schedule=PollSchedule(self.poll_interval, self.exponential_backoff, self.max_wait, seed),
             deadline=ends_at,
             max_faults=self.max_faults,
             on_notice=self._tell_once,
             started=self.started_at,
         )
+        return verdict
 
     def _ends_before(self, submission: Submission) -> bool:
         """Say whether the wait's own time is over before the inference's."""
@@ -144,15 +201,13 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
             self.log.warning("S3 answers 403 for an output: %s", notice)
         self._told = True
 
-    def _open_client(self) -> AbstractAsyncContextManager[Any]:
-        hook = self._hook_class(
+    def _hook(self) -> Any:
+        return self._hook_class(
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,
             verify=self.verify,
             config=self.botocore_config,
         )
-        client: AbstractAsyncContextManager[Any] = hook.aopen_s3_client()
-        return client
 
     def _event(
         self, status: str, index: int | None = None, error: InferenceError | None = None
