@@ -1,0 +1,71 @@
+"""From SageMaker's HTTP statuses to the caller's, each with a JSON body that says what is his business.
+
+SageMaker's own messages name account, endpoint and log URLs; a caller gets none of these. Its throttle
+arrives as HTTP 400 with a null message, so it is told apart in the response template, which overrides the
+status: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-override-request-response-parameters.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.endpoint_api.api import EndpointApi
+
+__all__ = ["integration_responses"]
+
+# The patterns must not overlap: API Gateway takes any that fits. 403 is our role's fault, not the caller's.
+_FAITHFUL = {
+    "400": (r"4(?!03|13|24|29)\d{2}", "The model's endpoint refused the request"),
+    "413": ("413", "The request is too large for the model's endpoint"),
+    "424": ("424", "The model failed on the request"),
+    "429": ("429", "Too many requests, or the model is not ready; try again later"),
+    "500": (r"403|5(?!03|04)\d{2}", "The model's endpoint failed"),
+    "503": ("503", "The model's endpoint is not available; try again later"),
+    "504": ("504", "The model's endpoint did not answer in time"),
+}
+_CONSTRUCT = {"500": r"5\d{2}", "400": r"4\d{2}"}
+_INTERNAL = r"(?s).*([0-9]{12}|arn:|https?:|amazonaws|Traceback).*"
+
+
+def integration_responses(api: EndpointApi) -> list[dict[str, Any]]:
+    """Give the integration's responses; the first one is the default, for success."""
+    success: dict[str, Any] = {"StatusCode": "200"}
+    if api.response_mapping_template is not None:
+        success["ResponseTemplates"] = {"application/json": api.response_mapping_template}
+    if api.error_mapping == "construct":
+        errors = [
+            {"SelectionPattern": pattern, "StatusCode": status} for status, pattern in _CONSTRUCT.items()
+        ]
+        return [success, *errors]
+    return [success, *(_faithful(status, *rule) for status, rule in _FAITHFUL.items())]
+
+
+def _faithful(status: str, pattern: str, sentence: str) -> dict[str, Any]:
+    template = _error_template(status, sentence)
+    return {
+        "StatusCode": status,
+        "SelectionPattern": pattern,
+        "ResponseTemplates": {"application/json": template},
+    }
+
+
+def _error_template(status: str, sentence: str) -> str:
+    """Write the response template of one status.
+
+    A reference in a string gives "" for null, whichever way ``#set`` and ``#if`` take one. escapeJavaScript
+    makes ``\\'`` of ``'``, which JSON does not know; the quote is put back.
+    """
+    said = ["OriginalMessage"] if status == "424" else []
+    first, *others = [*said, "Message", "message"]
+    lines = [f"#set( $message = \"$!input.path('$.{first}')\" )"]
+    for name in others:
+        set_other = f"#set( $message = \"$!input.path('$.{name}')\" )"
+        lines.append(f'#if( $message == "" || $message == "null" ){set_other}#end')
+    override, unsaid = "", sentence
+    if status == "400":
+        override, unsaid = "#set( $context.responseOverride.status = 429 )", _FAITHFUL["429"][1]
+    lines.append(f'#if( $message == "" || $message == "null" ){override}#set( $message = "{unsaid}" )#end')
+    lines.append(f'#if( $message.matches("{_INTERNAL}") )#set( $message = "{sentence}" )#end')
+    lines.append("""{"message": "$util.escapeJavaScript($message).replaceAll("\\\\'", "'")"}""")
+    return "\n".join(lines)

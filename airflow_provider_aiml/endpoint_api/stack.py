@@ -1,0 +1,137 @@
+"""The CloudFormation template, put together: resources, overrides, the deployment's digest, outputs."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aiml.endpoint_api import logical_ids as ids
+from airflow_provider_aiml.endpoint_api.access import account_resources, invoke_resources
+from airflow_provider_aiml.endpoint_api.route import route_resources
+from airflow_provider_aiml.endpoint_api.traffic import log_resources, stage_resources, usage_resources
+from airflow_provider_aiml.exceptions import Problem, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_aiml.endpoint_api.api import EndpointApi
+    from airflow_provider_aiml.endpoint_api.surroundings import Surroundings
+
+__all__ = ["build_template"]
+
+# What a deployment is a picture of. The stage, plans, keys and logs are read live.
+_SERVED = {
+    "AWS::ApiGateway::Resource",
+    "AWS::ApiGateway::Method",
+    "AWS::ApiGateway::RequestValidator",
+    "AWS::ApiGateway::Model",
+}
+# Names, texts and tags of the REST API are read live; what of it is served is the rest.
+_LIVE_OF_REST_API = {"Name", "Description", "Tags", "EndpointConfiguration"}
+# A role with another name or path is another role, with another ARN in the method.
+_IDENTITY_OF_ROLE = {"RoleName", "Path"}
+
+
+def build_template(api: EndpointApi, surroundings: Surroundings) -> dict[str, Any]:
+    """Give the template of an API; see :meth:`EndpointApi.template`."""
+    resources = {
+        **log_resources(api, surroundings),
+        **route_resources(api),
+        **invoke_resources(api),
+        **account_resources(api, surroundings),
+        **stage_resources(api, surroundings),
+        **usage_resources(api),
+    }
+    _override(resources, api.overrides)
+    _name_deployment(resources)
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"API Gateway in front of the SageMaker endpoint {api.endpoint_name}",
+        "Resources": resources,
+        "Outputs": _outputs(api, resources),
+    }
+    # What the caller handed in must not be reachable through what he got.
+    return copy.deepcopy(template)
+
+
+def _override(resources: dict[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> None:
+    problems = [
+        Problem(
+            f"overrides[{name!r}]", "no resource of the template", "one of " + ", ".join(sorted(resources))
+        )
+        for name in overrides
+        if name not in resources
+    ]
+    if problems:
+        raise RequestError("The overrides do not fit the template", problems=tuple(problems))
+    for name, properties in overrides.items():
+        resources[name]["Properties"] = _merged(resources[name].get("Properties", {}), properties)
+
+
+def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay properties over properties. An intrinsic function is one value: it is replaced whole."""
+    merged = dict(ours)
+    for name, value in theirs.items():
+        mine = merged.get(name)
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict) and isinstance(mine, dict) and not _is_intrinsic(mine, value):
+            merged[name] = _merged(mine, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _is_intrinsic(*values: Mapping[str, Any]) -> bool:
+    return any(len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::")) for value in values)
+
+
+def _name_deployment(resources: dict[str, Any]) -> None:
+    """Put a digest of what is served into the deployment's logical id.
+
+    A deployment is a picture that cannot be changed: CloudFormation takes a new one only under a new id.
+    """
+    served = {name: part for name in resources if (part := _served_part(resources[name])) is not None}
+    text = json.dumps(served, sort_keys=True, separators=(",", ":"))
+    named = ids.DEPLOYMENT + hashlib.sha256(text.encode()).hexdigest()[:16]
+    for name in list(resources):
+        resource = resources.pop(name)
+        resources[named if name == ids.DEPLOYMENT else name] = resource
+    stage = resources[ids.STAGE]["Properties"]
+    if stage.get("DeploymentId") == {"Ref": ids.DEPLOYMENT}:
+        stage["DeploymentId"] = {"Ref": named}
+
+
+def _served_part(resource: Mapping[str, Any]) -> dict[str, Any] | None:
+    properties = resource.get("Properties", {})
+    if resource["Type"] in _SERVED:
+        return dict(properties)
+    if resource["Type"] == "AWS::ApiGateway::RestApi":
+        return {name: value for name, value in properties.items() if name not in _LIVE_OF_REST_API}
+    if resource["Type"] == "AWS::IAM::Role":
+        return {name: value for name, value in properties.items() if name in _IDENTITY_OF_ROLE} or None
+    return None
+
+
+def _outputs(api: EndpointApi, resources: Mapping[str, Any]) -> dict[str, Any]:
+    url = f"https://${{{ids.REST_API}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}/${{{ids.STAGE}}}/"
+    outputs = {"Url": {"Description": "Where the API is", "Value": {"Fn::Sub": url}}}
+    if api.profile == "construct":
+        return outputs
+    named = {
+        "RestApiId": ids.REST_API,
+        "StageName": ids.STAGE,
+        "LogGroupName": ids.LOG_GROUP,
+        "UsagePlanId": ids.USAGE_PLAN,
+        "ApiKeyId": ids.API_KEY,
+    }
+    roles = {"InvokeRoleArn": ids.INVOKE_ROLE, "CloudWatchRoleArn": ids.CLOUDWATCH_ROLE}
+    for output, name in named.items():
+        if name in resources:
+            outputs[output] = {"Value": {"Ref": name}}
+    for output, name in roles.items():
+        if name in resources:
+            outputs[output] = {"Value": {"Fn::GetAtt": [name, "Arn"]}}
+    return outputs

@@ -1,0 +1,28 @@
+"""What is in the account beside the stack, as far as a template depends on it.
+
+CloudFormation cannot ask "is there one already?" without a custom resource. So whoever deploys asks before,
+with two reads, and says here what was found. **A resource that the stack itself holds counts as absent**: it
+must stay in the template, or CloudFormation would take it out at the next deploy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Surroundings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What others, or an earlier stack, have left in the account and region.
+
+    :param has_logging_role: apigateway:GetAccount names a CloudWatch role, and this stack does not hold the
+        resource :data:`~airflow_provider_aiml.endpoint_api.logical_ids.ACCOUNT`. Default: False.
+    :param has_log_group: there is a log group of the API's ``log_group_name``, and this stack does not hold
+        it: an earlier stack was deleted, and log groups are kept. Default: False.
+
+    https://docs.aws.amazon.com/apigateway/latest/api/API_GetAccount.html
+    """
+
+    has_logging_role: bool = False
+    has_log_group: bool = False
