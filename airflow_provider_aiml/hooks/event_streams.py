@@ -49,6 +49,9 @@ def async_call_errors() -> tuple[type[Exception], ...]:
     return (*CALL_ERRORS, aiohttp.ClientError)
 
 
+EVENT_ERRORS = (EventStreamError, AttributeError, KeyError, TypeError, ValueError)
+"""What botocore's parser raises over an event: one that is an error, or a payload that is not as modelled."""
+
 _END = object()
 _UNREAD = frozenset({"initial-response"})
 """Events of the protocol, which say nothing of the answer."""
@@ -87,12 +90,14 @@ class _Frames:
                 )
             yield message
 
-    def end(self) -> None:
+    def end(self, missing: int | None = None) -> None:
         """Take it that the connection is closed.
 
-        :raises ResponseError: it closed within a message.
+        :param missing: the bytes that its Content-Length promised and that did not come, which botocore does
+            not mind; None where there was none.
+        :raises ResponseError: it closed early.
         """
-        if self._read != self._given:
+        if missing or self._read != self._given:
             raise _cut_off("StreamCut")
 
 
@@ -100,15 +105,16 @@ def _cut_off(code: str) -> ResponseError:
     return ResponseError("The stream broke off before its end", code=code, retryable=True)
 
 
-def _with_all_facts(error: EventStreamError, message: Any) -> EventStreamError:
+def _event_error(error: Exception, message: Any) -> Exception:
     """Give an error event what botocore leaves out: the other members, and a name that it does not know."""
+    if not isinstance(error, EventStreamError):
+        return ResponseError("The stream holds an event that is malformed", code=type(error).__name__)
     try:
         members = json.loads(message.payload)
     except ValueError:
         members = {}
     response: Any = error.response
-    if isinstance(members, dict):
-        response.update({name: value for name, value in members.items() if name != "Error"})
+    response.update({name: value for name, value in members.items() if name != "Error"})
     told = response["Error"]
     told["Code"] = told.get("Code") or message.headers.get(":exception-type") or "Unknown"
     return error
@@ -150,11 +156,10 @@ class EventStream:
             for message in frames.feed(chunk):
                 try:
                     event = self._raw._parse_event(message)
-                except EventStreamError as error:
-                    raise _with_all_facts(error, message) from None
-                if event:
-                    yield event
-        frames.end()
+                except EVENT_ERRORS as error:
+                    raise _event_error(error, message) from None
+                yield event
+        frames.end(getattr(self._raw._raw_stream, "length_remaining", None))
 
     def _next(self, events: Iterator[Any]) -> Any:
         try:
@@ -204,10 +209,9 @@ class AsyncEventStream:
             for message in frames.feed(chunk):
                 try:
                     event = await self._raw._parse_event(message)
-                except EventStreamError as error:
-                    raise _with_all_facts(error, message) from None
-                if event:
-                    yield event
+                except EVENT_ERRORS as error:
+                    raise _event_error(error, message) from None
+                yield event
         frames.end()
 
     async def _next(self, events: AsyncIterator[Any]) -> Any:

@@ -264,5 +264,5 @@ def _size(delta: Mapping[str, Any]) -> int:
         elif isinstance(value, list):
             pending.extend(value)
         elif isinstance(value, (str, bytes)):
-            size += len(value.encode() if isinstance(value, str) else value)
+            size += len(value.encode("utf-8", "replace") if isinstance(value, str) else value)
     return size

@@ -84,7 +84,7 @@ class Text:
 
     def __init__(self, charset: str = "utf-8") -> None:
         try:
-            b"".decode(charset)
+            "a".encode(charset)
             self._decoder = codecs.getincrementaldecoder(charset)()
         except (LookupError, ValueError):
             raise RequestError("The charset is not known", hint="leave it out for UTF-8") from None

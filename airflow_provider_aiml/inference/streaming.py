@@ -78,7 +78,7 @@ class Progress:
             self.seconds_to_first = now - self._started
         if now - self._told >= self._every:
             self._told = now
-            log.info("%s: %s so far", self._what, self)
+            log.info("%s: %s so far", self._what, str(self))
 
     def end(self, tokens_in: int | None = None, tokens_out: int | None = None) -> None:
         """Write the last line.
@@ -88,7 +88,7 @@ class Progress:
         """
         seconds = self._clock() - self._started
         tokens = f", tokens {tokens_in} in, {tokens_out} out" if tokens_out is not None else ""
-        log.info("%s: %s in %.3f s%s", self._what, self, seconds, tokens)
+        log.info("%s: %s in %.3f s%s", self._what, str(self), seconds, tokens)
 
     def __str__(self) -> str:
         first = "" if self.seconds_to_first is None else f", the first after {self.seconds_to_first:.3f} s"

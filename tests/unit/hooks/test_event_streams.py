@@ -169,3 +169,84 @@ def test_a_stream_that_is_refused_before_it_begins_is_sent_again(events, connect
 
     assert len(events(hook, *SAGEMAKER)) == 1
     assert len(wire.requests) == 2
+
+
+def test_an_event_that_botocore_does_not_know_is_an_error_and_not_left_out(events, hook, wire, reply):
+    wire.reply(reply(part(b"one") + event("Surprise", a=1) + part(b"two"), headers=STREAM))
+
+    with pytest.raises(ResponseError, match="does not know: Surprise") as raised:
+        events(hook, *SAGEMAKER)
+    assert raised.value.code == "UnknownEvent"
+
+
+def test_the_events_of_the_protocol_itself_are_passed_over(events, hook, wire, reply):
+    wire.reply(reply(event("initial-response") + part(b"one"), headers=STREAM))
+
+    assert events(hook, *SAGEMAKER) == [{"PayloadPart": {"Bytes": b"one"}}]
+
+
+def test_a_connection_that_closes_within_an_event_is_a_cut_answer(events, hook, wire, reply):
+    cut = part(b"one") + part(b"two")[:-1]
+    wire.reply(reply(cut, headers=STREAM))
+
+    with pytest.raises(ResponseError, match="broke off") as raised:
+        events(hook, *SAGEMAKER)
+    assert (raised.value.code, raised.value.retryable) == ("StreamCut", True)
+
+
+def test_a_connection_that_breaks_within_the_body_is_a_cut_answer(events, hook, wire, reply):
+    wire.reply(reply(part(b"one") + part(b"two"), headers=STREAM, cut=len(part(b"one"))))
+
+    with pytest.raises(ResponseError, match="broke off") as raised:
+        events(hook, *SAGEMAKER)
+    assert (raised.value.may_have_been_billed, raised.value.retryable) == (True, True)
+
+
+def test_an_error_in_a_stream_tells_why_it_broke(events, hook, wire, reply):
+    broken = fault("ModelStreamError", Message="words", ErrorCode="StreamBroken")
+    wire.reply(reply(part(b"one") + broken, headers=STREAM))
+
+    with pytest.raises(ModelFailedError, match="StreamBroken") as raised:
+        events(hook, *SAGEMAKER)
+    assert raised.value.code == "ModelStreamError"
+
+
+def test_a_model_that_fails_in_a_stream_says_its_status_and_words(events, connect, wire, reply):
+    words = {"message": "no", "originalStatusCode": 503, "originalMessage": "out of memory"}
+    wire.reply(reply(fault("modelStreamErrorException", **words), headers=STREAM))
+
+    with pytest.raises(ModelFailedError) as raised:
+        events(BedrockRuntimeHook(connect()), "converse_stream", {"model_id": "m"})
+    assert (raised.value.original_status, raised.value.model_message) == (503, "out of memory")
+    assert raised.value.retryable
+
+
+def test_an_error_of_a_kind_that_botocore_does_not_know_keeps_its_name(events, hook, wire, reply):
+    unknown = frame(
+        b"not json", exception_type="NewError", message_type="exception", content_type="text/plain"
+    )
+    wire.reply(reply(unknown, headers=STREAM))
+
+    with pytest.raises(UnknownOutcomeError) as raised:
+        events(hook, *SAGEMAKER)
+    assert raised.value.code == "NewError"
+
+
+@pytest.mark.parametrize("message_type", ["event", "exception"])
+@pytest.mark.parametrize("payload", [b"[]", b'{"delta": 5, "message": 5}'])
+def test_an_event_that_is_not_as_modelled_is_malformed(events, connect, wire, reply, payload, message_type):
+    name = {"event": "contentBlockDelta", "exception": "modelStreamErrorException"}[message_type]
+    headers = {f"{message_type}_type": name, "message_type": message_type, "content_type": "application/json"}
+    wire.reply(reply(frame(payload, **headers), headers=STREAM))
+
+    with pytest.raises((ResponseError, ModelFailedError)) as raised:
+        events(BedrockRuntimeHook(connect()), "converse_stream", {"model_id": "m"})
+    assert raised.value.may_have_been_billed
+
+
+def test_an_error_message_of_the_protocol_has_its_code(events, hook, wire, reply):
+    wire.reply(reply(frame(b"", message_type="error", error_code="Throttling"), headers=STREAM))
+
+    with pytest.raises(UnknownOutcomeError) as raised:
+        events(hook, *SAGEMAKER)
+    assert raised.value.code == "Throttling"

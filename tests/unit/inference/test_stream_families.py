@@ -1,0 +1,323 @@
+"""The streams of the model families, put together to the body of InvokeModel."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError
+from airflow_provider_aiml.inference.streaming import ModelAssembly
+
+METRICS = {"inputTokenCount": 3, "outputTokenCount": 2, "invocationLatency": 9, "firstByteLatency": 1}
+
+
+def assembled(*chunks):
+    assembly = ModelAssembly()
+    for chunk in chunks:
+        assembly.add(chunk if isinstance(chunk, bytes) else json.dumps(chunk).encode())
+    return assembly
+
+
+def body(*chunks):
+    return json.loads(assembled(*chunks).answer().body)
+
+
+CLAUDE_START = {
+    "type": "message_start",
+    "message": {
+        "id": "m",
+        "role": "assistant",
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 3},
+    },
+}
+CLAUDE_END = (
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop", "amazon-bedrock-invocationMetrics": METRICS},
+)
+
+
+def claude_block(start, *deltas, index=0):
+    return (
+        {"type": "content_block_start", "index": index, "content_block": start},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": index},
+    )
+
+
+def claude(*blocks, end=CLAUDE_END):
+    return body(CLAUDE_START, *(event for block in blocks for event in block), *end)
+
+
+def test_claude_says_text_and_counts():
+    text = claude_block(
+        {"type": "text", "text": ""},
+        {"type": "text_delta", "text": "a"},
+        {"type": "text_delta", "text": "b"},
+        {"type": "citations_delta", "citation": {"cited_text": "c"}},
+    )
+
+    assert claude(text, [{"type": "ping"}]) == {
+        "id": "m",
+        "role": "assistant",
+        "content": [{"type": "text", "text": "ab", "citations": [{"cited_text": "c"}]}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 3, "output_tokens": 2},
+    }
+
+
+def test_claude_thinks_and_asks_for_tools():
+    thought = claude_block(
+        {"type": "thinking", "thinking": "", "signature": ""},
+        {"type": "thinking_delta", "thinking": "hm"},
+        {"type": "signature_delta", "signature": "s"},
+    )
+    use = {"type": "tool_use", "id": "t", "name": "add", "input": {}}
+    pieces = ({"type": "input_json_delta", "partial_json": piece} for piece in ("", '{"a"', ": 1}"))
+
+    content = claude(thought, claude_block(use, *pieces, index=1), claude_block(use, index=2))["content"]
+
+    assert content[0] == {"type": "thinking", "thinking": "hm", "signature": "s"}
+    assert [block["input"] for block in content[1:]] == [{"a": 1}, {}]
+
+
+def test_claudes_tool_input_that_is_not_json_is_an_error_unless_it_was_cut_short():
+    use = claude_block({"type": "tool_use", "input": {}}, {"type": "input_json_delta", "partial_json": "{"})
+    cut = ({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, CLAUDE_END[1])
+
+    with pytest.raises(ResponseError, match="not JSON"):
+        claude(use)
+    assert claude(use, end=cut)["content"][0]["input"] == "{"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"type": "hologram"},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "hologram_delta"}},
+    ],
+)
+def test_what_claude_says_and_is_not_known_is_an_error(chunk):
+    with pytest.raises(ResponseError, match="not known: hologram"):
+        assembled(CLAUDE_START, chunk)
+
+
+def test_an_error_that_claude_reports_is_the_models_failure():
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "canary"}}
+
+    with pytest.raises(ModelFailedError) as raised:
+        assembled(CLAUDE_START, error)
+    assert raised.value.code == "overloaded_error"
+    assert "canary" not in str(raised.value)
+
+
+NOVA = (
+    {"messageStart": {"role": "assistant"}},
+    {"contentBlockDelta": {"delta": {"text": "a"}, "contentBlockIndex": 0}},
+    {"contentBlockDelta": {"delta": {"text": "b"}, "contentBlockIndex": 0}},
+    {"contentBlockStop": {"contentBlockIndex": 0}},
+    {"messageStop": {"stopReason": "end_turn"}},
+    {"metadata": {"usage": {"inputTokens": 3}, "metrics": {}, "trace": {}}},
+)
+
+
+def test_nova_says_what_converse_says_without_metrics():
+    assert body(*NOVA) == {
+        "output": {"message": {"role": "assistant", "content": [{"text": "ab"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 3},
+    }
+
+
+def choice(index=0, reason=None, **members):
+    return {"index": index, "finish_reason": reason, **members}
+
+
+def completion(*choices, **members):
+    return {"id": "c", "object": "chat.completion.chunk", "choices": list(choices), **members}
+
+
+def test_a_completion_joins_each_choice_on_its_own():
+    found = body(
+        completion(choice(delta={"role": "assistant", "content": "", "refusal": None})),
+        completion(choice(1, delta={"role": "assistant", "content": "x"}), usage=None),
+        completion(choice(delta={"content": "a", "reasoning_content": "be"})),
+        completion(choice(delta={"content": "b", "reasoning_content": "cause"}, logprobs={"content": [1]})),
+        completion(choice(logprobs={"content": [2], "refusal": None}, reason="stop", delta={})),
+        completion(choice(1, delta={}, reason="length")),
+        completion(usage={"total_tokens": 5}, **{"amazon-bedrock-invocationMetrics": METRICS}),
+        completion(usage=None),
+    )
+
+    message = {"role": "assistant", "content": "ab", "refusal": None, "reasoning_content": "because"}
+    assert found == {
+        "id": "c",
+        "object": "chat.completion",
+        "usage": {"total_tokens": 5},
+        "choices": [
+            choice(0, "stop", message=message, logprobs={"content": [1, 2], "refusal": None}),
+            choice(1, "length", message={"role": "assistant", "content": "x"}),
+        ],
+    }
+
+
+def test_a_completions_tool_calls_are_joined_by_their_number():
+    def calls(*calls):
+        return completion(choice(delta={"content": None, "tool_calls": list(calls)}))
+
+    found = body(
+        calls({"index": 0, "id": "t", "type": "function", "function": {"name": "add", "arguments": ""}}),
+        calls({"index": 0, "id": None, "function": {"arguments": '{"a"'}}, {"index": 1, "id": "u"}),
+        calls({"index": 0, "function": {"arguments": ": 1}"}}, {"index": 1, "function": None}),
+        completion(choice(reason="tool_calls", delta={})),
+    )
+
+    assert found["choices"][0]["message"] == {
+        "content": None,
+        "tool_calls": [
+            {"id": "t", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},
+            {"id": "u", "function": {}},
+        ],
+    }
+
+
+def test_a_completion_may_come_as_messages_or_as_text():
+    messages = body(
+        {"choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "stop_reason": None}]},
+        {"choices": [{"index": 0, "message": {"content": "b", "tool_calls": None}, "stop_reason": "stop"}]},
+    )
+    texts = body(
+        {"choices": [{"text": "a", "stop_reason": None}]}, {"choices": [{"text": "b", "stop_reason": "stop"}]}
+    )
+
+    assert messages["choices"][0]["message"] == {"role": "assistant", "content": "ab"}
+    assert texts == {"choices": [{"text": "ab", "stop_reason": "stop"}]}
+
+
+def test_titan_gives_one_result():
+    def chunk(text, count=None, reason=None):
+        counts = {"index": 0, "inputTextTokenCount": 3, "totalOutputTextTokenCount": count}
+        return {"outputText": text, **counts, "completionReason": reason}
+
+    assert body(chunk("a"), chunk("b", 2, "FINISH")) == {
+        "inputTextTokenCount": 3,
+        "results": [{"outputText": "ab", "tokenCount": 2, "completionReason": "FINISH"}],
+    }
+
+
+def test_llama_gives_the_counts_that_are_not_null():
+    found = body(
+        {"generation": "a", "prompt_token_count": 3, "generation_token_count": 1, "stop_reason": None},
+        {"generation": None, "prompt_token_count": None, "generation_token_count": 2, "stop_reason": "stop"},
+    )
+
+    assert found == {
+        "generation": "a",
+        "prompt_token_count": 3,
+        "generation_token_count": 2,
+        "stop_reason": "stop",
+    }
+
+
+def test_mistral_gives_its_outputs():
+    found = body(
+        {"outputs": [{"text": "a", "stop_reason": None}, {"text": "x", "stop_reason": "stop"}], "id": "i"},
+        {"outputs": [{"text": "b", "stop_reason": "length"}]},
+    )
+
+    outputs = [{"text": "ab", "stop_reason": "length"}, {"text": "x", "stop_reason": "stop"}]
+    assert found == {"id": "i", "outputs": outputs}
+
+
+def test_cohere_repeats_its_whole_answer_at_the_end():
+    whole = {"text": "ab", "generation_id": "g"}
+    chunks = (
+        {"event_type": "stream-start", "generation_id": "g"},
+        {"event_type": "text-generation", "text": "a"},
+        {"event_type": "text-generation", "text": "b"},
+        {"event_type": "stream-end", "finish_reason": "COMPLETE", "response": whole},
+    )
+
+    assert body(*chunks) == {**whole, "finish_reason": "COMPLETE"}
+    assert json.loads(assembled(*chunks[:3]).partial()) == {"text": "ab"}
+
+
+def test_what_bedrock_adds_is_told_apart_from_what_the_model_said():
+    answer = assembled(
+        {"amazon-bedrock-trace": {"guardrail": {}}},
+        {"generation": "a", "stop_reason": None},
+        {
+            "generation": "",
+            "stop_reason": "stop",
+            "amazon-bedrock-guardrailAction": "NONE",
+            "amazon-bedrock-invocationMetrics": METRICS,
+        },
+    ).answer()
+
+    assert (answer.family, answer.metrics) == ("Meta Llama", METRICS)
+    assert json.loads(answer.body) == {
+        "generation": "a",
+        "stop_reason": "stop",
+        "amazon-bedrock-guardrailAction": "NONE",
+        "amazon-bedrock-trace": {"guardrail": {}},
+    }
+
+
+def test_chunks_of_a_family_that_is_not_known_are_given_as_a_list():
+    answer = assembled({"word": "a"}, {"word": "b", "amazon-bedrock-invocationMetrics": METRICS}, {}).answer()
+
+    assert (answer.family, answer.metrics) == (None, METRICS)
+    listed = [{"word": "a"}, {"word": "b", "amazon-bedrock-invocationMetrics": METRICS}, {}]
+    assert json.loads(answer.body) == listed
+
+
+def test_chunks_that_are_not_json_are_joined():
+    answer = assembled(b"\x00one", b"[1]", b"two").answer()
+
+    assert (answer.family, answer.body) == (None, b"\x00one[1]two")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"generation": "a"}, b"{", "not a JSON object"),
+        ({"outputs": [{"text": "a"}]}, {"outputs": [{}]}, "KeyError"),
+        (CLAUDE_START, {"type": "content_block_start"}, "KeyError"),
+        (NOVA[0], {"contentBlockDelta": {"delta": {"toolUse": 5}}}, "TypeError"),
+        ({"choices": [{"text": "a"}]}, {"choices": [5]}, "AttributeError"),
+    ],
+)
+def test_a_chunk_that_is_not_as_its_family_writes_is_an_error(first, second, said):
+    with pytest.raises(ResponseError, match=said):
+        assembled(first, second)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (),
+        (CLAUDE_START, CLAUDE_END[0]),
+        NOVA[:3],
+        NOVA[:5],
+        (completion(choice(delta={"content": "a"})),),
+        (completion(),),
+        ({"generation": "a", "stop_reason": None},),
+        ({"outputText": "a", "completionReason": None},),
+        ({"outputs": [{"text": "a", "stop_reason": None}]},),
+        ({"event_type": "text-generation", "text": "a"},),
+    ],
+)
+def test_a_stream_that_ends_before_the_model_is_done_is_an_error(chunks):
+    assembly = assembled(*chunks)
+
+    with pytest.raises(ResponseError, match="ended before") as raised:
+        assembly.answer()
+    assert raised.value.retryable
+    assert isinstance(json.loads(assembly.partial()), (dict, list))
+
+
+def test_a_character_whose_halves_came_apart_is_whole():
+    assert (
+        body({"generation": "\ud83d"}, {"generation": "\ude00", "stop_reason": "stop"})["generation"] == "😀"
+    )
