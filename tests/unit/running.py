@@ -30,6 +30,7 @@ class Instance:
     run_id: str = "run"
     map_index: int | None = -1
     try_number: int = 1
+    try_number: int = 1
     first_reschedule: dt.datetime | None = None
 
     def get_first_reschedule_date(self, context: Any) -> dt.datetime | None:
