@@ -102,7 +102,7 @@ class AirflowApi:
             raise ProcessError(f"{error}; its tasks: {tasks}") from None
 
     def tasks(self, dag_id: str, run_id: str) -> list[Task]:
-        """Give a run's task instances, in the order in which they started."""
+        """Give a run's task instances, in the order in which their tasks started."""
         found = self._ask("GET", f"{_run(dag_id, run_id)}/taskInstances", params={"limit": 100})
         tasks = [
             Task(
@@ -118,7 +118,10 @@ class AirflowApi:
             )
             for facts in found["task_instances"]
         ]
-        return sorted(tasks, key=lambda task: (task.started or "9", task.map_index))
+        begun: dict[str, str] = {}
+        for task in tasks:
+            begun[task.task_id] = min(begun.get(task.task_id, "9"), task.started or "9")
+        return sorted(tasks, key=lambda task: (begun[task.task_id], task.task_id, task.map_index))
 
     def task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Task | None:
         """Give one task instance, or None while it is not there."""
@@ -133,6 +136,13 @@ class AirflowApi:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return answer.raise_for_status().json()["value"]
+
+    def rendered(self, task: Task) -> dict[str, Any]:
+        """Give a task instance's template fields, as they were rendered."""
+        path = f"{_run(task.dag_id, task.run_id)}/taskInstances/{task.task_id}"
+        path = path if task.map_index < 0 else f"{path}/{task.map_index}"
+        fields: dict[str, Any] = self._ask("GET", path)["rendered_fields"]
+        return fields
 
     def log(self, task: Task, try_number: int | None = None) -> list[dict[str, Any]]:
         """Give the records of a try's log; default: the latest try."""
@@ -156,6 +166,14 @@ class AirflowApi:
         if answer.is_error:
             raise ProcessError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
         return answer.json()
+
+
+def answers(url: str) -> bool:
+    """Say whether something answers there without an error."""
+    try:
+        return httpx.get(url, timeout=30).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _run(dag_id: str, run_id: str) -> str:

@@ -13,7 +13,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.e2e.airflow_api import AirflowApi
+from tests.e2e.airflow_api import AirflowApi, answers
 from tests.e2e.processes import Process, ProcessError, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ USER = "admin"
 START_SECONDS = 180
 MIGRATE_SECONDS = 180
 COMPONENTS = {
-    "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
+    # Two processes serve people and tasks. In one, the audit log's INSERT for a person's request blocks the
+    # event loop that a task's request needs to commit, and SQLite has only one writer (seen on 3.3.2).
+    "api-server": ("api-server", "--apps", "core", "--host", "127.0.0.1", "--workers", "1"),
+    "execution-api": ("api-server", "--apps", "execution", "--host", "127.0.0.1", "--workers", "1"),
     # Logs are read from the folder. A log server of theirs would keep its port when its parent is killed.
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
@@ -64,10 +67,13 @@ class AirflowSite:
         self.home = home.resolve()
         self.password = secrets.token_urlsafe(9)
         self.processes: dict[str, Process] = {}
-        chosen = free_port(port)
-        self.url = f"http://127.0.0.1:{chosen}"
+        ports = {"api-server": free_port(port), "execution-api": free_port()}
+        self._ports = {name: ("--port", str(number)) for name, number in ports.items()}
+        self.url = f"http://127.0.0.1:{ports['api-server']}"
         self.api = AirflowApi(self.url)
-        own = _own_settings(self.home, dag_folders, self.url, chosen) | dict(settings or {})
+        own = _own_settings(self.home, dag_folders, self.url) | dict(settings or {})
+        self._execution = f"http://127.0.0.1:{ports['execution-api']}/execution/"
+        own["core.execution_api_server_url"] = self._execution
         self._environment = {
             **_harmless_environment(),
             "AIRFLOW_HOME": str(self.home),
@@ -96,7 +102,7 @@ class AirflowSite:
         :param name: default: the component's.
         """
         name = name or component
-        self.processes[name] = self._airflow(name, *COMPONENTS[component])
+        self.processes[name] = self._airflow(name, *COMPONENTS[component], *self._ports.get(component, ()))
         return self.processes[name]
 
     def stop(self) -> None:
@@ -126,7 +132,7 @@ class AirflowSite:
             self.processes[component].check()
         health = self.api.health() or {}
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        return all(health.get(part) == "healthy" for part in parts)
+        return all(health.get(part) == "healthy" for part in parts) and answers(f"{self._execution}health")
 
     def wait_for_dags(self, dag_ids: set[str]) -> None:
         """Wait until the DAG processor has seen these DAGs.
@@ -146,7 +152,7 @@ class AirflowSite:
         return Process(name, command, self._environment, self.home / "output" / f"{name}.log")
 
 
-def _own_settings(home: Path, dag_folders: Sequence[Path], url: str, port: int) -> dict[str, Any]:
+def _own_settings(home: Path, dag_folders: Sequence[Path], url: str) -> dict[str, Any]:
     bundles = [
         {
             "name": f"dags-{folder.name}",
@@ -157,10 +163,8 @@ def _own_settings(home: Path, dag_folders: Sequence[Path], url: str, port: int) 
     ]
     return {
         "api.base_url": url,
-        "api.port": port,
         "api.secret_key": secrets.token_hex(16),
         "api_auth.jwt_secret": secrets.token_urlsafe(64),
-        "core.execution_api_server_url": f"{url}/execution/",
         "core.executor": "LocalExecutor",
         "core.fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "core.load_examples": False,
@@ -168,7 +172,7 @@ def _own_settings(home: Path, dag_folders: Sequence[Path], url: str, port: int) 
         "core.simple_auth_manager_passwords_file": home / "passwords.json",
         "core.simple_auth_manager_users": f"{USER}:admin",
         # Six processes write to one file: let each wait for its turn.
-        "database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60",
+        "database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=20",
         "dag_processor.dag_bundle_config_list": json.dumps(bundles),
         "usage_data_collection.enabled": False,
     }

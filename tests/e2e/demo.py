@@ -23,6 +23,7 @@ _HEADINGS = ("DAG", "task", "state", "seconds", "result")
 _NUMBER = _HEADINGS.index("seconds")
 # SageMaker wraps what the container said; without it, what stands behind our own introduction is shown.
 _MODEL_SAID = re.compile(r'(?s)The model said: (?:.*?with message "(?=.))?([^"]*)')
+_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _S3_URI = re.compile(r's3://[^\s"]*/([^\s"/]+)')
 
 
@@ -140,7 +141,7 @@ def _as_text(value: Any) -> str:
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
-    """Draw what each task gave; a long result goes over two lines."""
+    """Draw what each task gave; a long text goes over two lines."""
     lines = [_HEADINGS, *(line for outcome in outcomes for row in outcome.rows for line in _lines(row))]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
     drawn = [
@@ -156,7 +157,9 @@ def table(outcomes: Iterable[Outcome]) -> str:
 
 def _lines(row: Row) -> list[tuple[str, ...]]:
     seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-    first, *more = textwrap.wrap(_short(row), RESULT_WIDTH, max_lines=2, placeholder=" …") or [""]
+    text = _short(row)
+    most = 1 if text.startswith(("{", "[")) else 2
+    first, *more = textwrap.wrap(text, RESULT_WIDTH, max_lines=most, placeholder=" …") or [""]
     return [
         (row.dag_id, row.task, row.state, seconds, first),
         *(("", "", "", "", line) for line in more),
@@ -164,7 +167,7 @@ def _lines(row: Row) -> list[tuple[str, ...]]:
 
 
 def _short(row: Row) -> str:
-    """Give a result so that a reader sees the point: the model's own words, objects without their folders."""
+    """Give a result so that a reader sees the point: the model's own words, no folders, short ids."""
     if row.state == "failed" and (said := _MODEL_SAID.search(row.result)):
         return f"the model said: {said[1]}"
-    return _S3_URI.sub(r"s3://…/\1", row.result)
+    return _ID.sub(r"\1…", _S3_URI.sub(r"s3://…/\1", row.result))
