@@ -5,10 +5,13 @@ The wait is decided in :mod:`airflow_provider_aiml.inference.outputs`, in the wo
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
 from abc import abstractmethod
-from contextlib import closing, contextmanager
+from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
@@ -16,26 +19,37 @@ from airflow_provider_aiml.aws_task import check_place, has_jinja
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
+    OutputExpiredError,
     OutputUnreadableError,
     Problem,
     RequestError,
     error_from_dict,
+    public_class,
 )
+from airflow_provider_aiml.inference.failure_policy import FailurePolicy
 from airflow_provider_aiml.inference.notice_queue import QueueRef
-from airflow_provider_aiml.inference.outputs import FATAL_CODES, LIST_BUCKET_HINT, Location
-from airflow_provider_aiml.inference.submissions import read_submissions
+from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Location
+from airflow_provider_aiml.inference.s3_objects import object_pieces, read_object, s3_reading, write_json
+from airflow_provider_aiml.inference.wait_list import (
+    COMPACT_LIMIT,
+    compact,
+    expand,
+    manifest_body,
+    manifest_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
+    from airflow_provider_aiml.inference.outputs import Look, Wait
     from airflow_provider_aiml.inference.submissions import Submission
     from airflow_provider_aiml.triggers.sagemaker import SageMakerAsyncInferenceTrigger
 
 FAILURE_QUOTE_BYTES = 2_048
 """How much of a failure object is quoted."""
-CHUNK_BYTES = 1024 * 1024
-"""How much of an output is copied at a time."""
+LOOKERS = 16
+"""Looks at once of a wait in a worker."""
 DEFERRAL_MARGIN = 900
 """Seconds by which Airflow's own deferral timeout lies behind the last deadline: ours speaks first."""
 
@@ -49,17 +63,29 @@ class AsyncOutputTask(ResultTask):
     :param sqs_queue: the URL, ARN or name of an SQS queue that the endpoint's SNS success and error topics
         feed: a deferred wait goes on as soon as its notice comes, and looks at S3 every five minutes only
         until then. A wait in a worker does not use it. Default: None, there is none. (templated)
+    :param failure_policy: of several inferences: ``first`` ends the wait as soon as more failed than may,
+        ``all`` waits until each has its outcome. Default: ``first``.
+    :param max_failures: how many of several may fail; the result then says of each what became of it.
+        Default: 0.
+    :param max_failure_rate: which share of several may fail, 0 to 1; the smaller of both counts.
+    :param manifest_to: an S3 folder, ``s3://bucket/folder/``, for the list of what is awaited where it is
+        long (over 500): else it goes through Airflow's database. Default: ``output_uri``, if it is a folder
+        on S3. (templated)
     """
 
     hook_module: ClassVar[str] = "airflow_provider_aiml.hooks.sagemaker_runtime"
     hook_name: ClassVar[str] = "SageMakerRuntimeHook"
-    template_fields: Sequence[str] = (*ResultTask.template_fields, "sqs_queue")
+    template_fields: Sequence[str] = (*ResultTask.template_fields, "manifest_to", "sqs_queue")
 
     def __init__(
         self,
         *,
         result: Literal["location", "body"] = "location",
         sqs_queue: str | None = None,
+        failure_policy: Literal["first", "all"] = "first",
+        max_failures: int | None = None,
+        max_failure_rate: float | None = None,
+        manifest_to: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,8 +94,25 @@ class AsyncOutputTask(ResultTask):
             raise RequestError("The result cannot be given", problems=(problem,))
         self.result = result
         self.sqs_queue = sqs_queue
+        self.failure_policy = failure_policy
+        self.max_failures = max_failures
+        self.max_failure_rate = max_failure_rate
+        self.manifest_to = manifest_to
+        _ = self.policy
+        check_place(manifest_to, "manifest_to", folder=True)
         if isinstance(sqs_queue, str) and not has_jinja(sqs_queue):
             QueueRef.parse(sqs_queue)
+
+    @property
+    def policy(self) -> FailurePolicy:
+        """How many of several inferences may fail."""
+        return FailurePolicy(self.failure_policy, self.max_failures, self.max_failure_rate)
+
+    @property
+    def manifest_folder(self) -> str | None:
+        """A folder on S3 for long lists of what is awaited."""
+        own = self.output_uri if (self.output_uri or "").endswith("/") else None
+        return next((one for one in (self.manifest_to, own) if one and one.startswith("s3://")), None)
 
     @abstractmethod
     def overdue(self, error: InferenceError) -> Exception:
@@ -90,7 +133,7 @@ class AsyncOutputTask(ResultTask):
         from airflow_provider_aiml.triggers.sagemaker import SageMakerAsyncInferenceTrigger
 
         return SageMakerAsyncInferenceTrigger(
-            inferences=[submission.to_dict() for submission in submissions],
+            inferences=self._listed(submissions),
             poll_interval=poll_interval,
             timeout_at=timeout_at,
             started_at=time.time(),
@@ -98,8 +141,27 @@ class AsyncOutputTask(ResultTask):
             region_name=self.region_name,
             verify=self.verify,
             botocore_config=self.botocore_config,
+            failure_policy=asdict(self.policy),
             **{"sqs_queue": self.sqs_queue, **more},
         )
+
+    def _listed(self, submissions: Sequence[Submission]) -> Any:
+        """Give what is awaited in a form that Airflow's database can bear."""
+        listed = compact(submissions)
+        if len(submissions) <= COMPACT_LIMIT:
+            return listed
+        body = manifest_body(listed)
+        if self.manifest_folder is None:
+            self.log.warning(
+                "The list of %d inferences, %d bytes, goes through Airflow's database; set manifest_to",
+                len(submissions),
+                len(body),
+            )
+            return listed
+        name = hashlib.sha256(body).hexdigest()[:40]
+        place = Location.parse(f"{self.manifest_folder.rstrip('/')}/waits/{name}.json", "manifest_to")
+        write_json(self.s3, place, body)
+        return {"manifest": str(place)}
 
     def tell_of_slot(self, until: float) -> None:
         """Say what a wait in a worker costs.
@@ -117,6 +179,19 @@ class AsyncOutputTask(ResultTask):
         """Say that a permission seems to be missing."""
         self.log.warning("S3 answers 403 for %s: %s", location, LIST_BUCKET_HINT)
 
+    def look_at_each(self, waits: Mapping[int, Wait]) -> Iterator[tuple[int, Wait, Look]]:
+        """Look once at what each of many waits is about; many at a time where there are many."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from airflow_provider_aiml.inference.output_look import look
+
+        client = self.s3
+        with ThreadPoolExecutor(min(LOOKERS, len(waits) or 1)) as lookers:
+            inferences = [wait.inference for wait in waits.values()]
+            looks = lookers.map(lambda inference: look(client, inference), inferences)
+            for (index, wait), seen in zip(list(waits.items()), looks, strict=True):
+                yield index, wait, seen
+
     def conclude_event(self, event: Mapping[str, Any] | None, *, several: bool) -> Any:
         """Give the result of a wait in the triggerer, or raise what ended it.
 
@@ -126,7 +201,7 @@ class AsyncOutputTask(ResultTask):
         told: Mapping[str, Any] = event or {}
         status, facts, index = told.get("status"), told.get("error"), told.get("index")
         if status == "completed":
-            return self.conclude(read_submissions(told.get("inferences"), now=time.time()), several=several)
+            return self.conclude(self._awaited_by(told), several=several)
         if not facts:
             raise OutputUnreadableError(f"The trigger ended without saying why: {status or 'no event'}")
         error = error_from_dict(facts)
@@ -134,7 +209,26 @@ class AsyncOutputTask(ResultTask):
             raise self.overdue(error)
         if index is None:
             raise error
-        raise self.failure(error, read_submissions(told.get("inferences"), now=time.time())[index])
+        failures = {index: error}
+        if "failures" in told:
+            listed = self._read_listed(told["failures"])
+            failures = {number: error_from_dict(own or facts) for number, _, own in listed}
+        return self.conclude(self._awaited_by(told), several=several, failures=failures)
+
+    def _awaited_by(self, told: Mapping[str, Any]) -> list[Submission]:
+        listed = told.get("inferences")
+        return expand(self._read_listed(listed), now=time.time())
+
+    def _read_listed(self, listed: Any) -> Any:
+        """Read a manifest where one is named."""
+        place = manifest_of(listed)
+        if place is None:
+            return listed
+        body, _ = read_object(self.s3, place)
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise OutputUnreadableError(f"{place} is not JSON any more", retryable=False) from None
 
     def check_places(self, *, several: bool) -> None:
         """Refuse one object for the outputs of several inferences, and a queue that is none."""
@@ -145,14 +239,53 @@ class AsyncOutputTask(ResultTask):
             problem = Problem("output_uri", "one object for several inferences", "a folder, ending with '/'")
             raise RequestError("The outputs cannot be copied", problems=(problem,))
 
-    def conclude(self, submissions: Sequence[Submission], *, several: bool) -> Any:
-        """Give the result of a wait in which every inference completed."""
+    def conclude(
+        self,
+        submissions: Sequence[Submission],
+        *,
+        several: bool,
+        failures: Mapping[int, InferenceError] | None = None,
+    ) -> Any:
+        """Give the result of a wait that is over, or raise what failed of it.
+
+        :param submissions: what was awaited.
+        :param failures: what did not complete, by its index.
+        """
+        failures = failures or {}
+        if self.policy.failed(len(failures), len(submissions)):
+            raise self._first_of(failures, submissions)
         names = [submission.inference.output_location.key.rpartition("/")[2] for submission in submissions]
+        shared = {name for name, times in Counter(names).items() if times > 1}
         results = []
         for index, (submission, name) in enumerate(zip(submissions, names, strict=True)):
-            own_name = name if names.count(name) == 1 else f"{index}-{name}"
-            results.append(self._result_of(submission, own_name))
+            if (error := failures.get(index)) is not None:
+                results.append(self._failure_of(submission, self.failure(error, submission)))
+            else:
+                results.append(self._result_of(submission, f"{index}-{name}" if name in shared else name))
         return self.give(results if several else results[0])
+
+    def _first_of(
+        self, failures: Mapping[int, InferenceError], submissions: Sequence[Submission]
+    ) -> InferenceError:
+        index, error = next(iter(failures.items()))
+        error = self.failure(error, submissions[index])
+        if len(submissions) > 1:
+            may = self.policy.tolerated(len(submissions))
+            counted = f"{len(failures)} of {len(submissions)} inferences did not complete, {may} may"
+            error.hint = f"{error.hint}; {counted}" if error.hint else counted
+        return error
+
+    def _failure_of(self, submission: Submission, error: InferenceError) -> dict[str, Any]:
+        """Give what a result says of an inference that failed and may."""
+        status = {ModelFailedError: "failed", OutputExpiredError: "expired"}.get(public_class(type(error)))
+        result = {
+            "output_location": str(submission.inference.output_location),
+            "status": status or "unreadable",
+            "error": {**error.to_dict(), "model_message": getattr(error, "model_message", None)},
+        }
+        if submission.inference.inference_id:
+            result["inference_id"] = submission.inference.inference_id
+        return result
 
     def failure(self, error: InferenceError, submission: Submission) -> InferenceError:
         """Add to a model's failure what its failure object says: the status, and its own words."""
@@ -192,52 +325,15 @@ class AsyncOutputTask(ResultTask):
         return result
 
     def _fetch(self, location: Location) -> dict[str, Any]:
-        with s3_reading(location):
-            found = self.s3.get_object(Bucket=location.bucket, Key=location.key)
-            with found["Body"] as body:
-                content = body.read()
-        content_type = found.get("ContentType")
+        content, content_type = read_object(self.s3, location)
         return {**decoded_body(content, content_type), "content_type": content_type}
 
     def _copy(self, location: Location, name: str) -> str:
         from airflow_provider_aiml.inference.stored_answer import copy_object
 
         uri = str(self.output_uri) + (name if str(self.output_uri).endswith("/") else "")
-        copy_object(self.object_path(uri), uri, self._pieces(location))
+        copy_object(self.object_path(uri), uri, object_pieces(self.s3, location))
         return uri
-
-    def _pieces(self, location: Location) -> Iterator[bytes]:
-        with s3_reading(location):
-            found = self.s3.get_object(Bucket=location.bucket, Key=location.key)
-            # botocore's body, entered as a context, gives urllib3's response, which has no chunks.
-            with closing(found["Body"]) as body:
-                yield from body.iter_chunks(CHUNK_BYTES)
-
-
-@contextmanager
-def s3_reading(location: Location) -> Iterator[None]:
-    """Turn what goes wrong with S3 into an error of ours.
-
-    :raises OutputUnreadableError: the object cannot be read.
-    """
-    from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
-
-    try:
-        yield
-    except Exception as error:
-        code = fault_code(error)
-        if code is None:
-            raise
-        denied = code in DENIED_CODES
-        failure = OutputUnreadableError(
-            f"{location} cannot be read from S3",
-            code=code,
-            retryable=not denied and code not in FATAL_CODES and code != "NoSuchKey",
-            hint="the connection needs s3:GetObject there" if denied else FATAL_CODES.get(code),
-        )
-    else:
-        return
-    raise failure
 
 
 def deferral_timeout(submissions: Sequence[Submission], now: float, timeout_at: float | None) -> timedelta:

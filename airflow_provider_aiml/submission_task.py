@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_aiml.inference.output_prediction import OutputBase
-    from airflow_provider_aiml.inference.outputs import AsyncInference, Wait
+    from airflow_provider_aiml.inference.outputs import AsyncInference
     from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger
     from airflow_provider_aiml.inference.submissions import Submission
     from airflow_provider_aiml.inference.submitter import LookBack, Submitter
@@ -109,6 +109,11 @@ class SubmissionTask(AsyncOutputTask):
         """Put a body on S3 and give its location."""
 
     @property
+    def manifest_folder(self) -> str | None:
+        """A folder on S3 for long lists of what is awaited; the one for uploads serves, too."""
+        return super().manifest_folder or self.ledger_folder
+
+    @property
     @abstractmethod
     def ledger_folder(self) -> str | None:
         """A folder on S3 for what is submitted, for an Airflow that has no task state store."""
@@ -122,8 +127,9 @@ class SubmissionTask(AsyncOutputTask):
             if not self.wait_for_completion:
                 facts = [submission.to_dict() for submission in submissions]
                 return self.give(facts if self.several else facts[0])
-            self._wait(submissions, None if self.wait_timeout is None else started + self.wait_timeout)
-            return self.conclude(submissions, several=self.several)
+            until = None if self.wait_timeout is None else started + self.wait_timeout
+            failures = self._wait(submissions, until)
+            return self.conclude(submissions, several=self.several, failures=failures)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
         """Go on after the deferral."""
@@ -257,39 +263,44 @@ class SubmissionTask(AsyncOutputTask):
                 self.endpoint_name,
             )
 
-    def _wait(self, submissions: Sequence[Submission], until: float | None) -> None:
-        """Wait for all of them, or until the first that does not complete."""
+    def _wait(self, submissions: Sequence[Submission], until: float | None) -> dict[int, InferenceError]:
+        """Wait for all of them, or until more failed than may; give those that did, by index."""
         if self.deferrable:
             self.defer(
                 trigger=self.make_trigger(submissions, poll_interval=self.waiter_delay, timeout_at=until),
                 method_name="execute_complete",
                 timeout=deferral_timeout(submissions, time.time(), until),
             )
+        self.tell_of_slot(max(one.deadline for one in submissions) if until is None else until)
+        return self._look_until(submissions, until)
+
+    def _look_until(
+        self, submissions: Sequence[Submission], until: float | None
+    ) -> dict[int, InferenceError]:
+        """Look in this worker until each has its outcome, or more failed than may."""
         from airflow_provider_aiml.inference.outputs import Wait
 
-        ends = {one: one.deadline if until is None else min(one.deadline, until) for one in submissions}
-        self.tell_of_slot(max(ends.values()))
-        waits = {one: Wait(one.inference, deadline=end) for one, end in ends.items()}
-        while waits:
-            self._look_at_each(waits, until)
+        ends = [one.deadline if until is None else min(one.deadline, until) for one in submissions]
+        waits = {
+            index: Wait(one.inference, deadline=end)
+            for index, (one, end) in enumerate(zip(submissions, ends, strict=True))
+        }
+        failures: dict[int, InferenceError] = {}
+        while waits and not self.policy.ends(len(failures), len(submissions)):
+            for index, wait, seen in self.look_at_each(waits):
+                verdict = wait.on_look(seen, time.time())
+                if wait.needs_permission_notice:
+                    self.tell_of_permission(wait.inference.output_location)
+                if verdict is None:
+                    continue
+                del waits[index]
+                if verdict.error is not None:
+                    if verdict.status == "expired" and ends[index] < submissions[index].deadline:
+                        raise self.overdue(verdict.error)
+                    failures[index] = verdict.error
             if waits:
-                time.sleep(max(0.0, min(self.waiter_delay, max(ends.values()) - time.time())))
-
-    def _look_at_each(self, waits: dict[Submission, Wait], until: float | None) -> None:
-        from airflow_provider_aiml.inference.output_look import look
-
-        for submission, wait in list(waits.items()):
-            verdict = wait.on_look(look(self.s3, wait.inference), time.time())
-            if wait.needs_permission_notice:
-                self.tell_of_permission(wait.inference.output_location)
-            if verdict is None:
-                continue
-            if verdict.error is not None:
-                own_limit = until is not None and until < submission.deadline
-                if verdict.status == "expired" and own_limit:
-                    raise self.overdue(verdict.error)
-                raise self.failure(verdict.error, submission)
-            del waits[submission]
+                time.sleep(max(0.0, min(self.waiter_delay, max(ends) - time.time())))
+        return failures
 
 
 def _body(request: PlannedRequest) -> Any:

@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_aiml.inference.outputs import Look, Verdict
+    from airflow_provider_aiml.inference.outputs import Verdict
     from airflow_provider_aiml.inference.submissions import Submission
 
 LONGEST_FAULT_PAUSE = 30.0
 """Seconds between two looks at most while S3 cannot be asked."""
+LOOKED_AT_FIRST = 50
+"""Inferences that a deferrable sensor looks at before it defers; more go to the triggerer at once."""
 MAX_FAULTS = 10
 """Looks in a row that may fail before the wait is given up."""
 
 
 class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
-    """Wait until asynchronous inferences have their outputs, or the first one fails.
+    """Wait until asynchronous inferences have their outputs, or more of them failed than may.
 
     Both places are watched, the output's and the failure's, so a failure is seen with the next look. It gives
     ``{"inference_id", "output_location", "status"}``, for a list a list in the same order.
@@ -90,6 +92,7 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         self.failure_location = failure_location
         self.deferrable = deferrable_default() if deferrable is None else deferrable
         self._waits: dict[int, Wait] = {}
+        self._failures: dict[int, InferenceError] = {}
         self._submissions: Sequence[Submission] = ()
         self._started = 0.0
         self._forbidden = False
@@ -115,6 +118,8 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         reschedule mode as well.
         """
         with self.careful():
+            if self.deferrable and len(self._waits) > LOOKED_AT_FIRST:
+                self._defer()
             faulty = self._look_at_all()
             while faulty and not self.deferrable and not self.silent_fail:
                 pause = min(self.poke_interval, LONGEST_FAULT_PAUSE)
@@ -122,8 +127,9 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
                     return False
                 time.sleep(pause)
                 faulty = self._look_at_all()
-            if not self._waits:
-                return PokeReturnValue(True, self.conclude(self._submissions, several=self._several))
+            if not self._waits or self.policy.ends(len(self._failures), len(self._submissions)):
+                result = self.conclude(self._submissions, several=self._several, failures=self._failures)
+                return PokeReturnValue(True, result)
         if self.deferrable:
             self._defer()
         return False
@@ -177,6 +183,7 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
             )
             for index, one in enumerate(self._submissions)
         }
+        self._failures = {}
         self._tells_of_permission = not self.deferrable and first is None
 
     def _awaited(self) -> Any:
@@ -191,15 +198,9 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         return None if self.silent_fail else MAX_FAULTS
 
     def _look_at_all(self) -> bool:
-        """Look at what is still awaited; say whether S3 could not be asked for some of it.
-
-        :raises InferenceError: how the first inference that did not complete ended.
-        """
-        from airflow_provider_aiml.inference.output_look import look
-
+        """Look at what is still awaited; say whether S3 could not be asked for some of it."""
         faulty = False
-        for index, wait in list(self._waits.items()):
-            seen: Look = look(self.s3, wait.inference)
+        for index, wait, seen in self.look_at_each(self._waits):
             faulty = faulty or seen.seen is Seen.FAULT
             self._settle(index, wait, wait.on_look(seen, time.time()))
         return faulty
@@ -212,7 +213,7 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
         if verdict is None:
             return
         if verdict.error is not None:
-            raise self.failure(verdict.error, self._submissions[index])
+            self._failures[index] = verdict.error
         del self._waits[index]
 
     def _with_hint(self, message: str) -> str:

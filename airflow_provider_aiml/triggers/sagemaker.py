@@ -13,19 +13,22 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_aiml.exceptions import InferenceError
 from airflow_provider_aiml.inference.completion_notices import watch_output_with_notices
-from airflow_provider_aiml.inference.notice_queue import QueueRef
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy
+from airflow_provider_aiml.inference.notice_queue import QueueRef
 from airflow_provider_aiml.inference.output_look import fault_code
 from airflow_provider_aiml.inference.output_watch import watch_output
 from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
-from airflow_provider_aiml.inference.submissions import Submission
 from airflow_provider_aiml.inference.wait_list import expand, manifest_of, missing_manifest, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_aiml.inference.submissions import Submission
+
 FAILURES_LISTED = 100
 """Failures that an event lists by itself, where there is a manifest to put them beside."""
+PLACES_TOLD = 5
+"""Output locations that the log names when a wait is ended by hand."""
 _KWARGS = (
     "inferences",
     "poll_interval",
@@ -34,6 +37,7 @@ _KWARGS = (
     "timeout_at",
     "started_at",
     "max_faults",
+    "failure_policy",
     "sqs_queue",
     "aws_conn_id",
     "region_name",
@@ -46,10 +50,10 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
     """Wait until each inference has an output, or more of them failed than may.
 
     Its one event holds ``status``, ``index`` and ``error`` (of the first inference that did not complete, the
-    error as a mapping), the ``inferences`` as they were given and ``failures``, a list of index, status and
-    error; never data. The status is ``completed``, ``failed``, ``expired``, ``unreadable``, ``timeout``
-    (``timeout_at`` passed before the inference's deadline), or ``error`` (there is nothing to wait for).
-    Where a manifest was given and many failed, ``failures`` names a manifest, too.
+    error as a mapping), the ``inferences`` as they were given and, where several failed, ``failures``, a list
+    of index, status and error; never data. The status is ``completed``, ``failed``, ``expired``,
+    ``unreadable``, ``timeout`` (``timeout_at`` passed before the inference's deadline), or ``error`` (there
+    is nothing to wait for). Where a manifest was given and many failed, ``failures`` names one, too.
 
     :param inferences: submissions (``inference_id``, ``output_location``, ``failure_location``,
         ``deadline``), their compact form, or ``{"manifest": "s3://…"}``: see
@@ -82,6 +86,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         timeout_at: float | None = None,
         started_at: float | None = None,
         max_faults: int | None = 10,
+        failure_policy: dict[str, Any] | None = None,
         sqs_queue: str | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
@@ -96,6 +101,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         self.timeout_at = timeout_at
         self.started_at = started_at
         self.max_faults = max_faults
+        self.failure_policy = failure_policy
         self.sqs_queue = sqs_queue
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
@@ -126,7 +132,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         if manifest is None:
             return await asyncio.to_thread(expand, self.inferences, now=time.time())
         try:
-            async with self._open_client() as s3:
+            async with self._hook().aopen_s3_client() as s3:
                 found = await s3.get_object(Bucket=manifest.bucket, Key=manifest.key)
                 async with found["Body"] as stream:
                     body = await stream.read()
@@ -138,7 +144,10 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
 
     async def _wait(self, submissions: list[Submission], policy: FailurePolicy) -> dict[str, Any]:
         """Wait for all, or until more failed than may."""
-        watches = [asyncio.ensure_future(self._watch(index, one)) for index, one in enumerate(submissions)]
+        queue = QueueRef.parse(self.sqs_queue) if self.sqs_queue else None
+        watches = [
+            asyncio.ensure_future(self._watch(index, one, queue)) for index, one in enumerate(submissions)
+        ]
         failures: dict[int, Verdict] = {}
         try:
             for ended in asyncio.as_completed(watches):
@@ -163,14 +172,15 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
             for index, verdict in failures.items()
         ]
         if len(listed) > FAILURES_LISTED and (manifest := manifest_of(self.inferences)):
-            async with self._open_client() as s3:
+            async with self._hook().aopen_s3_client() as s3:
                 key = f"{manifest.key}.failures.json"
                 await s3.put_object(Bucket=manifest.bucket, Key=key, Body=json.dumps(listed).encode())
             listed = {"manifest": f"s3://{manifest.bucket}/{key}"}
         index, verdict = next(iter(failures.items()))
-        return {**self._event(verdict.status, index, verdict.error), "failures": listed}
+        event = self._event(verdict.status, index, verdict.error)
+        return event if len(failures) == 1 else {**event, "failures": listed}
 
-    async def _watch(self, submission: Submission, queue: QueueRef | None) -> Verdict:
+    async def _watch(self, index: int, submission: Submission, queue: QueueRef | None) -> tuple[int, Verdict]:
         ends_at = min(submission.deadline, self.timeout_at or math.inf)
         seed = str(submission.inference.output_location)
         watch: Any = watch_output
@@ -190,7 +200,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
             on_notice=self._tell_once,
             started=self.started_at,
         )
-        return verdict
+        return index, verdict
 
     def _ends_before(self, submission: Submission) -> bool:
         """Say whether the wait's own time is over before the inference's."""
@@ -207,6 +217,19 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
             region_name=self.region_name,
             verify=self.verify,
             config=self.botocore_config,
+        )
+
+    async def on_kill(self) -> None:
+        """Say what a clear or a mark does not do, for SageMaker offers no cancel (Airflow 3.3 and newer).
+
+        The wait itself ends with its coroutine, which Airflow cancels.
+        """
+        listed = self.inferences if isinstance(self.inferences, list) else []
+        places = [str(one.get("output_location")) for one in listed[:PLACES_TOLD] if isinstance(one, dict)]
+        self.log.warning(
+            "The wait ends, the inference goes on: SageMaker offers no cancel. Its output will appear at %s. "
+            "Clearing the task that submitted it picks it up again and buys nothing",
+            ", ".join(places) or "where the submission said",
         )
 
     def _event(

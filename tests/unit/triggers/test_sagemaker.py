@@ -220,3 +220,16 @@ def test_many_triggers_of_one_connection_share_one_client(put, monkeypatch):
 
     assert all(event.payload["status"] == "completed" for event in asyncio.run(scenario()))
     assert len(opened) == 1
+
+
+async def test_a_clear_says_that_the_inference_goes_on_and_where_its_output_appears(told):
+    await make(submitted("a")).on_kill()
+
+    assert "SageMaker offers no cancel" in told.text
+    assert "s3://bucket/out/a" in told.text
+
+
+async def test_a_clear_of_many_does_not_name_them_all(told):
+    await make(*(submitted(str(number)) for number in range(50))).on_kill()
+
+    assert told.text.count("s3://bucket/out/") == 5

@@ -1,0 +1,249 @@
+"""Many inferences in one wait: how many may fail, and what goes through Airflow's database."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow_provider_aiml.exceptions import (
+    ModelFailedError,
+    OutputExpiredError,
+    OutputUnreadableError,
+    RequestError,
+    StoredAnswerError,
+)
+from airflow_provider_aiml.inference.failure_policy import FailurePolicy
+from airflow_provider_aiml.inference.outputs import AsyncInference, Location
+from airflow_provider_aiml.inference.submissions import Submission
+from airflow_provider_aiml.inference.wait_list import compact, expand, read_manifest
+from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
+from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.running import defer, event_of, resume, run
+
+names = st.text("abc/0-_.", min_size=1, max_size=12)
+submissions = st.lists(
+    st.builds(
+        Submission,
+        st.builds(
+            AsyncInference,
+            st.builds(Location, st.sampled_from(["b1", "b2"]), names.map("out/".__add__)),
+            st.none() | st.builds(Location, st.just("b1"), names.map("err/".__add__)),
+            st.none() | names,
+        ),
+        st.integers(1_000_000_000, 2_000_000_000).map(float),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def submitted(number: int, deadline: str = "2099-01-01T00:00:00+00:00") -> dict[str, str]:
+    return {
+        "inference_id": f"id-{number}",
+        "output_location": f"s3://bucket/out/{number}",
+        "failure_location": f"s3://bucket/err/{number}",
+        "deadline": deadline,
+    }
+
+
+@pytest.fixture
+def put(s3):
+    return lambda key, body=b"{}": s3.put_object(
+        Bucket="bucket", Key=key, Body=body, ContentType="application/json"
+    )
+
+
+def sensor(total, **kwargs):
+    settled = {"task_id": "wait", "poke_interval": 0.05, "inference": [submitted(n) for n in range(total)]}
+    return SageMakerAsyncInferenceSensor(**{**settled, **kwargs})
+
+
+def finish(make, deferrable):
+    if not deferrable:
+        return run(make())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_provider_aiml.sensors.sagemaker.LOOKED_AT_FIRST", 0)
+        deferral = defer(make())
+    return resume(make(), deferral, event_of(deferral.trigger))
+
+
+both = pytest.mark.parametrize("deferrable", [False, True])
+
+
+@given(listed=submissions)
+def test_the_compact_form_says_the_same_as_the_plain_one(listed):
+    assert expand(json.loads(json.dumps(compact(listed))), now=0) == listed
+
+
+def test_the_compact_form_is_a_fraction_of_the_plain_one():
+    many = [Submission(AsyncInference.from_dict(submitted(n)), 2e9) for n in range(1_000)]
+
+    plain = json.dumps([one.to_dict() for one in many])
+    assert len(json.dumps(compact(many))) < len(plain) / 4
+
+
+@pytest.mark.parametrize("listed", [{"items": 3}, {"items": [[1, 2]], "shared": {}, "deadlines": []}])
+def test_a_compact_list_that_cannot_be_read_is_refused(listed):
+    with pytest.raises(RequestError, match="compact list"):
+        expand(listed, now=0)
+
+
+def test_a_manifest_that_is_no_manifest_is_named():
+    with pytest.raises(OutputUnreadableError, match="s3://b/k"):
+        read_manifest(b"rubbish", Location("b", "k"), now=0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "total", "tolerated"),
+    [
+        (FailurePolicy(), 10, 0),
+        (FailurePolicy(max_failures=3), 10, 3),
+        (FailurePolicy(max_failure_rate=0.29), 100, 29),
+        (FailurePolicy(max_failure_rate=0.05), 10, 0),
+        (FailurePolicy(max_failures=3, max_failure_rate=0.2), 10, 2),
+        (FailurePolicy(max_failure_rate=1), 7, 7),
+    ],
+)
+def test_the_smaller_limit_counts(policy, total, tolerated):
+    assert policy.tolerated(total) == tolerated
+    assert not policy.failed(tolerated, total)
+    assert policy.failed(tolerated + 1, total)
+
+
+def test_only_the_policy_first_ends_a_wait_early():
+    assert FailurePolicy("first").ends(1, 10)
+    assert not FailurePolicy("all").ends(10, 10)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"failure_policy": "some"},
+        {"max_failures": -1},
+        {"max_failures": 1.5},
+        {"max_failures": True},
+        {"max_failure_rate": 1.1},
+        {"max_failure_rate": "0.5"},
+        {"manifest_to": "bucket"},
+    ],
+)
+def test_a_policy_that_is_none_is_refused_where_the_dag_is_read(bad):
+    with pytest.raises(RequestError, match=next(iter(bad))):
+        sensor(2, **bad)
+
+
+@both
+def test_tolerated_failures_stand_in_the_result(aws, put, deferrable):
+    put("out/0")
+    put("err/1", b"Received client error (400) from model: no such column")
+    put("out/2")
+    result = finish(lambda: sensor(3, max_failures=1, deferrable=deferrable, result="body"), deferrable)
+
+    assert [one["status"] for one in result] == ["completed", "failed", "completed"]
+    assert result[1]["error"]["type"] == "ModelFailedError"
+    assert "no such column" in result[1]["error"]["model_message"]
+    assert result[1]["inference_id"] == "id-1"
+    assert result[2]["body"] == {}
+
+
+@both
+def test_one_failure_too_many_fails_with_the_first_and_the_count(aws, put, deferrable):
+    put("out/0")
+    put("err/1", b"first")
+    put("err/2", b"second")
+    with pytest.raises(ModelFailedError, match="of 3 inferences did not complete, 1 may"):
+        finish(lambda: sensor(3, max_failures=1, deferrable=deferrable), deferrable)
+
+
+@both
+def test_the_policy_all_waits_for_each_outcome(aws, put, deferrable):
+    put("err/0")
+    for number in range(1, 4):
+        put(f"out/{number}")
+    with pytest.raises(ModelFailedError, match="1 of 4 inferences"):
+        finish(lambda: sensor(4, failure_policy="all", deferrable=deferrable), deferrable)
+
+
+@both
+def test_an_expired_inference_is_told_apart(aws, put, deferrable):
+    past = [submitted(0), submitted(1, "2020-01-01T00:00:00+00:00")]
+    put("out/0")
+    result = finish(
+        lambda: sensor(2, inference=past, max_failure_rate=0.5, deferrable=deferrable), deferrable
+    )
+
+    assert [one["status"] for one in result] == ["completed", "expired"]
+
+
+def test_a_single_expired_one_still_fails(aws, put):
+    with pytest.raises(OutputExpiredError):
+        finish(lambda: sensor(1, inference=submitted(1, "2020-01-01T00:00:00+00:00")), False)
+
+
+def test_thousands_leave_a_manifest_and_their_event_names_it(aws, s3, put, told):
+    total = 1_000
+    for number in range(total):
+        put(f"out/{number}" if number % 4 else f"err/{number}")
+
+    def make():
+        return sensor(
+            total,
+            deferrable=True,
+            manifest_to="s3://bucket/lists/",
+            failure_policy="all",
+            max_failure_rate=0.25,
+        )
+
+    deferral = defer(make())
+    _, kwargs = deferral.trigger.serialize()
+    event = event_of(deferral.trigger, seconds=60)
+    result = resume(make(), deferral, event)
+
+    assert len(json.dumps(kwargs)) < 2_000
+    assert len(json.dumps(event)) < 2_000
+    assert event["failures"]["manifest"].startswith("s3://bucket/lists/waits/")
+    assert [one["status"] for one in result] == ["completed" if n % 4 else "failed" for n in range(total)]
+
+
+def test_without_a_place_for_a_manifest_the_list_is_compact_and_its_size_is_told(aws, put, told):
+    deferral = defer(sensor(600, deferrable=True))
+
+    _, kwargs = deferral.trigger.serialize()
+    assert len(json.dumps(kwargs)) < 60_000
+    assert "set manifest_to" in told.text
+
+
+def test_a_manifest_that_was_deleted_is_an_error_that_names_it(aws, s3, put):
+    deferral = defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+    manifest = deferral.trigger.inferences["manifest"]
+    s3.delete_object(Bucket="bucket", Key=manifest.removeprefix("s3://bucket/"))
+
+    event = event_of(deferral.trigger)
+    assert event["status"] == "error"
+    with pytest.raises(OutputUnreadableError, match="NoSuchKey") as failure:
+        resume(sensor(600, deferrable=True), deferral, event)
+    assert manifest in str(failure.value)
+
+
+def test_a_place_for_manifests_that_cannot_be_written_fails_before_the_wait(aws, put):
+    aws.add_fault("s3:PUT", code="AccessDenied", status=403, count=9)
+    with pytest.raises(StoredAnswerError, match="s3:PutObject"):
+        defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+
+
+def test_the_asynchronous_operator_tolerates_failures_too(aws, s3):
+    aws.add_endpoint("echo", s3_output_path="s3://bucket/out", s3_failure_path="s3://bucket/err")
+    aws.add_fault("sagemaker:AsyncInference", "model_error", status=500, message="lost", count=1)
+    result = run(
+        SageMakerInvokeEndpointAsyncOperator(
+            task_id="submit",
+            endpoint_name="echo",
+            payloads=[{"n": number} for number in range(4)],
+            max_failures=1,
+            waiter_delay=0.05,
+        )
+    )
+
+    assert sorted(one["status"] for one in result) == ["completed", "completed", "completed", "failed"]
