@@ -33,7 +33,7 @@ from airflow_provider_aiml.inference.output_watch import Bell, watch_output
 from airflow_provider_aiml.inference.outputs import CREDENTIAL_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from airflow_provider_aiml.inference.notice_queue import QueueRef
@@ -53,6 +53,7 @@ LONGEST_BACK_OFF = 60.0
 _LONG_POLL = 20  # seconds, the longest that SQS offers
 _HANDLING = 30  # seconds in which a received message is ours; what a killed process held comes back after it
 _YIELD = 0.1  # seconds in which whoever else polls the queue can take what was left to them
+_DRAINS = 25  # receives of a helper in a row; what was received is to be deleted before it comes back
 _SURE = 3  # refusals in a row that are believed: what IAM or a new queue says may lag for a moment
 _PARTING = 5.0  # seconds that deletes under way may take once the last wait has left
 _MOST_TOLD = 1000  # message ids remembered so as to tell of each once
@@ -152,7 +153,8 @@ class Receiver:
         self._url: str | None = None
         self._long_poll = _LONG_POLL
         self._opened = AsyncExitStack()
-        self._answers: set[asyncio.Task[None]] = set()
+        self._consumed: list[str] = []
+        self._calls: set[asyncio.Task[None]] = set()
         self._refusals: Counter[str] = Counter()
         self._faults = 0
         self._renewed = self._ending = False
@@ -210,22 +212,28 @@ class Receiver:
             await self._end(outcome)
 
     async def _turn(self) -> None:
-        """Receive once; while messages come in tens, receive side by side."""
+        """Receive once, and while messages come in tens, side by side; then delete what was for us."""
         if self._url is None:
             await self._open()
         began = self._loop.time()
         count = await self._receive(self._long_poll)
         if count == MESSAGES:
-            helpers = [self._drain() for _ in range(HELPERS)]
-            ends = await asyncio.gather(*helpers, return_exceptions=True)
-            if errors := [end for end in ends if end is not None]:
-                raise min(errors, key=lambda error: fault_code(error) is not None)
+            await self._side_by_side([self._drain() for _ in range(HELPERS)])
         elif not count and self._loop.time() - began < 1:
             await asyncio.sleep(1)  # a stand-in that knows no long polls must not be asked without pause
+        while handles := self._consumed[: HELPERS * MESSAGES]:
+            del self._consumed[: len(handles)]
+            await self._side_by_side([self._to_its_end(one) for one in self._deletions(handles)])
 
     async def _drain(self) -> None:
-        while await self._receive(0) == MESSAGES:
-            pass
+        for _ in range(_DRAINS):
+            if await self._receive(0) < MESSAGES:
+                return
+
+    async def _side_by_side(self, calls: Iterable[Coroutine[Any, Any, None]]) -> None:
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        if errors := [end for end in ends if end is not None]:
+            raise min(errors, key=lambda error: fault_code(error) is not None)
 
     async def _open(self) -> None:
         assert self._open_client is not None
@@ -277,17 +285,15 @@ class Receiver:
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
         messages = answer.get("Messages", ())
-        consumed: list[str] = []
         left: dict[str, int] = {}
         for message in messages:
-            handle = message["ReceiptHandle"]
             delay = self._take(message)
             if delay is None:
-                consumed.append(handle)
+                self._consumed.append(message["ReceiptHandle"])
             else:
-                left[handle] = delay
-        if messages:
-            await self._answer(consumed, left)
+                left[message["ReceiptHandle"]] = delay
+        if left:
+            await self._to_its_end(self._release(left))
         if 0 in left.values():
             await asyncio.sleep(_YIELD)
         return len(messages)
@@ -312,25 +318,29 @@ class Receiver:
             del self._told[next(iter(self._told))]
         _log.warning("Queue %s: message %s is no notice of an inference; left there", self.queue, message_id)
 
-    async def _answer(self, consumed: Sequence[str], left: Mapping[str, int]) -> None:
-        """Tell the queue; what has begun is brought to its end when the last wait leaves."""
-        answer = self._loop.create_task(self._tell_queue(consumed, left))
-        self._answers.add(answer)
-        answer.add_done_callback(self._answers.discard)
-        await asyncio.wait([answer])
-        answer.result()
+    def _deletions(self, handles: Sequence[str]) -> Iterable[Coroutine[Any, Any, None]]:
+        return (self._delete(handles[first : first + MESSAGES]) for first in range(0, len(handles), MESSAGES))
 
-    async def _tell_queue(self, consumed: Sequence[str], left: Mapping[str, int]) -> None:
-        """Delete and release; what SQS then says of a single message only means that it comes again."""
-        if consumed:
-            entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(consumed)]
-            await self._ask("delete_message_batch", QueueUrl=self._url, Entries=entries)
-        if left:
-            released = [
-                {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": delay}
-                for at, (handle, delay) in enumerate(left.items())
-            ]
-            await self._ask("change_message_visibility_batch", QueueUrl=self._url, Entries=released)
+    async def _to_its_end(self, call: Coroutine[Any, Any, None]) -> None:
+        """Make a call that goes on when the last wait leaves meanwhile."""
+        task = self._loop.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        await asyncio.wait([task])
+        task.result()
+
+    async def _delete(self, handles: Sequence[str]) -> None:
+        """Delete messages; what SQS then says of a single one only means that it comes again."""
+        entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(handles)]
+        await self._ask("delete_message_batch", QueueUrl=self._url, Entries=entries)
+
+    async def _release(self, left: Mapping[str, int]) -> None:
+        """Let messages be received again, each after its number of seconds."""
+        entries = [
+            {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": delay}
+            for at, (handle, delay) in enumerate(left.items())
+        ]
+        await self._ask("change_message_visibility_batch", QueueUrl=self._url, Entries=entries)
 
     async def _ride_through(self, error: Exception) -> float:
         """Give the pause after a fault that may pass.
@@ -366,15 +376,17 @@ class Receiver:
                 bell.end(outcome, as_verdict=isinstance(outcome, InferenceError))
                 if not count % _CHUNK:
                     await asyncio.sleep(0)
-            await self._finish_answers()
+            await self._part()
         finally:
             await self._close()
 
-    async def _finish_answers(self) -> None:
-        """Let what is being told to the queue come to its end, but not for ever."""
-        if not (answers := set(self._answers)):
-            return
-        _, late = await asyncio.wait(answers, timeout=_PARTING)
-        for answer in late:
-            answer.cancel()
-        await asyncio.gather(*answers, return_exceptions=True)
+    async def _part(self) -> None:
+        """Bring to its end what the queue is being told, but not for ever."""
+        calls = set(self._calls)
+        if self._url is not None:
+            calls |= {self._loop.create_task(one) for one in self._deletions(self._consumed)}
+        if calls:
+            _, late = await asyncio.wait(calls, timeout=_PARTING)
+            for call in late:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
