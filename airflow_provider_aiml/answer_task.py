@@ -70,7 +70,7 @@ class ResultTask(AwsTask):
             given = [self._without_body(one) for one in result]
         else:
             given = self._without_body(result)
-        self._mind_xcom(given)
+        self.mind_xcom(given)
         return given
 
     def _without_body(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,8 @@ class ResultTask(AwsTask):
         """Give what goes to XCom where neither ``result_expression`` nor ``output_uri`` is set."""
         return result
 
-    def _mind_xcom(self, given: Any) -> None:
+    def mind_xcom(self, given: Any) -> None:
+        """Warn of a result that is large for a row in a database."""
         try:
             size = len(json.dumps(given, default=str))
         except (ValueError, TypeError, RecursionError):
@@ -93,11 +94,8 @@ class ResultTask(AwsTask):
             )
 
 
-class AnswerTask(ResultTask):
-    """A task that asks a model and gets its answer in the same call.
-
-    The request is built and checked, an answer that was already paid for is looked for, the model is asked,
-    its raw answer is kept, and only then is it decoded, picked from and given to XCom.
+class PaidTask(ResultTask):
+    """A task that looks for an answer that was already paid for before it asks.
 
     :param reinvoke: buy again, on purpose, an answer that is kept at ``output_uri``; each try then does.
         Default: False. (templated)
@@ -110,13 +108,49 @@ class AnswerTask(ResultTask):
         super().__init__(**kwargs)
         self.reinvoke = reinvoke
 
-    @abstractmethod
-    def build_request(self) -> dict[str, Any]:
-        """Give the request's members by their snake_case names."""
-
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Name the members that the task's author knows by another name, for errors."""
         return {}
+
+    def identity(self, context: Context, request: Mapping[str, Any]) -> str:
+        """Say who asks what: the same in every try.
+
+        :param request: the request's members by their snake_case names.
+        """
+        region = self.hook.conn_region_name
+        return request_identity(task_identity(context), self.operation, {**request, "region": region})
+
+    def store(self, identity: str) -> AnswerStore | None:
+        """Give the place at ``output_uri`` that keeps the answer; None without."""
+        if not self.output_uri:
+            return None
+        from airflow_provider_aiml.inference.stored_answer import AnswerStore
+
+        uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
+        return AnswerStore(self.object_path(uri), uri, identity)
+
+    def find(self, store: AnswerStore | None) -> Answer | None:
+        """Give the answer that an earlier try paid for."""
+        answer = None if store is None or read_flag(self.reinvoke, "reinvoke") else store.load()
+        if store and answer:
+            self.log.info(
+                "This request was answered in an earlier try; %d bytes are read from %s and nothing is sent",
+                len(answer.body),
+                store.uri,
+            )
+        return answer
+
+
+class AnswerTask(PaidTask):
+    """A task that asks a model and gets its answer in the same call.
+
+    The request is built and checked, an answer that was already paid for is looked for, the model is asked,
+    its raw answer is kept, and only then is it decoded, picked from and given to XCom.
+    """
+
+    @abstractmethod
+    def build_request(self) -> dict[str, Any]:
+        """Give the request's members by their snake_case names."""
 
     @abstractmethod
     def ask(self, request: Mapping[str, Any]) -> Answer:
@@ -132,35 +166,13 @@ class AnswerTask(ResultTask):
             check_place(self.output_uri, "output_uri", folder=True)
             request = self.build_request()
             self.check(self.operation, request, self.argument_names(request))
-            identity = self._identity(context, request)
-            store = self._store(identity)
-            answer = self._find(store) or self._buy(context, identity, store, request)
+            identity = self.identity(context, request)
+            store = self.store(identity)
+            answer = self.find(store) or self._buy(context, identity, store, request)
             result = self.read_answer(answer)
             if store is not None:
                 result["output_uri"] = store.uri
             return self.give(result)
-
-    def _identity(self, context: Context, request: Mapping[str, Any]) -> str:
-        region = self.hook.conn_region_name
-        return request_identity(task_identity(context), self.operation, {**request, "region": region})
-
-    def _store(self, identity: str) -> AnswerStore | None:
-        if not self.output_uri:
-            return None
-        from airflow_provider_aiml.inference.stored_answer import AnswerStore
-
-        uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
-        return AnswerStore(self.object_path(uri), uri, identity)
-
-    def _find(self, store: AnswerStore | None) -> Answer | None:
-        answer = None if store is None or read_flag(self.reinvoke, "reinvoke") else store.load()
-        if store and answer:
-            self.log.info(
-                "This request was answered in an earlier try; %d bytes are read from %s and nothing is sent",
-                len(answer.body),
-                store.uri,
-            )
-        return answer
 
     def _buy(
         self, context: Context, identity: str, store: AnswerStore | None, request: Mapping[str, Any]

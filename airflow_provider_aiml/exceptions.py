@@ -13,10 +13,14 @@ The name of an error says the cause; its fields say what to do::
     ├── ModelFailedError             the model ran and failed
     ├── UnknownOutcomeError          it may or may not have run (time-out, lost connection, server fault)
     ├── ResponseError                it ran, but its answer is malformed, cut off, or not what was asked
+    │   ├── AnswerStoppedError       the model stopped for a reason that the task does not accept
+    │   ├── AnswerMismatchError      the answer does not fit the schema, corrections included
+    │   └── TurnLimitError           tools and corrections went on until a limit of the task
     ├── OutputExpiredError           neither output nor failure appeared before the deadline
     ├── OutputUnreadableError        S3 could not be asked, too many times in a row
     ├── NoticeQueueError             the queue of completion notices cannot be used
     └── StoredAnswerError            the place that keeps paid answers cannot be read or written
+        └── HistoryConflictError     another writer extended the conversation's history meanwhile
 
 This module knows nothing of AWS's libraries or of Airflow; :mod:`airflow_provider_aiml.aws_task` adds the
 classes that also stop Airflow's retries.

@@ -35,6 +35,7 @@ MOST_BYTES: Final[Mapping[str, int]] = {"document": 4_500_000, "image": 3_750_00
 """How large one of a kind may be, in bytes."""
 MOST_PIXELS: Final = 8_000
 """How long a side of an image may be."""
+_IMAGE_FORMATS: Final = frozenset({"png", "jpeg", "gif", "webp"})
 _LONGEST_NAME: Final = 200
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\]-]+(?: [A-Za-z0-9()\[\]-]+)*")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
@@ -292,6 +293,8 @@ def _content_problems(kind: str, block: Mapping[str, Any], field: str) -> list[P
 
 
 def _image_problems(content: bytes, block: Mapping[str, Any], field: str) -> list[Problem]:
+    if block.get("format") not in _IMAGE_FORMATS:
+        return []  # The service model says which there are.
     header = read_image_header(content)
     if header is None:
         return [Problem(field, f"{len(content)} bytes that are no readable image", "png, jpeg, gif or webp")]

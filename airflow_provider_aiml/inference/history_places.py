@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_aiml.inference.history_store import ConflictError
-from airflow_provider_aiml.inference.stored_answer import unusable_place, write_object
+from airflow_provider_aiml.inference.stored_answer import copy_object, unusable_place, write_object
 
 if TYPE_CHECKING:
     from airflow_provider_aiml.exceptions import InferenceError
@@ -77,6 +77,19 @@ class S3Place:
             return
         raise failure
 
+    def keep_beside(self, suffix: str, content: bytes) -> str:
+        """Write another object whose name goes on with ``suffix``.
+
+        :raises StoredAnswerError: it cannot be written.
+        """
+        try:
+            self.client.put_object(Bucket=self.location.bucket, Key=self.location.key + suffix, Body=content)
+        except Exception as error:
+            failure = self._unusable("write", error)
+        else:
+            return self.uri + suffix
+        raise failure
+
     def _unusable(self, verb: str, error: Exception) -> InferenceError:
         lasting = _LASTING_CODES.get(_code(error) or "")
         spoken = lasting(_code(error)) if lasting else error
@@ -135,6 +148,14 @@ class PathPlace:
                 raise ConflictError
             return
         raise failure
+
+    def keep_beside(self, suffix: str, content: bytes) -> str:
+        """Write another file whose name goes on with ``suffix``.
+
+        :raises StoredAnswerError: it cannot be written.
+        """
+        copy_object(self.path.parent / (self.path.name + suffix), self.uri + suffix, [content])
+        return self.uri + suffix
 
 
 def _digest(content: bytes) -> str:

@@ -47,6 +47,10 @@ class Place(Protocol):
         """
         ...
 
+    def keep_beside(self, suffix: str, content: bytes) -> str:
+        """Write another object whose name goes on with ``suffix``, and give its URI."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryTurn:
@@ -135,6 +139,9 @@ def append_turn(place: Place, history: History, turn: HistoryTurn) -> None:
     try:
         place.write(replace(history, turns=(*history.turns, turn)).to_json(), history.version)
     except ConflictError:
+        # A write whose answer was lost is sent again by botocore, and then conflicts with itself.
+        if History.load(place).before(turn.identity)[1] is not None:
+            return
         failure = HistoryConflictError(
             f"{place.uri} was extended by another writer since this task read it",
             may_have_been_billed=True,

@@ -132,6 +132,20 @@ class AnswerStore:
         except StoredAnswerError as error:
             log.warning("The %d bytes that did arrive are not kept: %s", len(body), error.message)
 
+    def load_beside(self, suffix: str) -> bytes | None:
+        """Give another object whose name goes on with ``suffix``; None where there is none.
+
+        :raises StoredAnswerError: it cannot be read.
+        """
+        return self._attempt("read", lambda: _read(self._beside(suffix)))
+
+    def save_beside(self, suffix: str, content: bytes) -> None:
+        """Write another object whose name goes on with ``suffix``.
+
+        :raises StoredAnswerError: after five attempts; what it holds was paid for.
+        """
+        self._attempt("write", lambda: write_object(self._beside(suffix), [content]), paid=True)
+
     def _beside(self, suffix: str) -> PathLike:
         return self.path.parent / (self.path.name + suffix)
 

@@ -26,6 +26,7 @@ __all__ = [
     "answer_message",
     "check_schema_mode",
     "correction",
+    "modes_of",
     "read_answer",
     "with_schema",
 ]
@@ -46,6 +47,17 @@ def check_schema_mode(mode: Any) -> None:
         allowed = ", ".join(get_args(SchemaMode))
         problem = Problem("schema_mode", f"a {type(mode).__name__} that is none", allowed)
         raise RequestError("The request cannot be sent", problems=(problem,))
+
+
+def modes_of(mode: SchemaMode, native: bool) -> tuple[Mode, ...]:
+    """Give the ways to ask, in their order.
+
+    :param mode: what the task's author wants.
+    :param native: whether this botocore knows ``outputConfig``.
+    """
+    if mode != "auto":
+        return (mode,)
+    return ("native", "tool") if native else ("tool",)
 
 
 def with_schema(request: Mapping[str, Any], schema: OutputSchema, mode: Mode) -> dict[str, Any]:

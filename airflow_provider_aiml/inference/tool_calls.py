@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.tool_schemas import ArgumentsError, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-__all__ = ["ToolBox", "client_uses"]
+__all__ = ["ToolBox", "check_calls", "client_uses", "declared_tools"]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,30 @@ def client_uses(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """
     uses = [block["toolUse"] for block in message["content"] if "toolUse" in block]
     return [use for use in uses if use.get("type") != "server_tool_use"]
+
+
+def declared_tools(config: Any) -> frozenset[str]:
+    """Name the tools of a tool config that the service does not run itself.
+
+    :param config: a ``toolConfig``; None for none.
+    """
+    tools = (config or {}).get("tools") or []
+    specs = [tool.get("toolSpec") for tool in tools if isinstance(tool, Mapping)]
+    return frozenset(str(spec.get("name")) for spec in specs if isinstance(spec, Mapping))
+
+
+def check_calls(said: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> None:
+    """Refuse a conversation with calls of tools in a request without tools, as Bedrock would.
+
+    :param said: the messages.
+    :param request: the request's members by their snake_case names.
+    :raises RequestError: the tools are missing.
+    """
+    calls = any("toolUse" in block or "toolResult" in block for one in said for block in one["content"])
+    if calls and not request.get("tool_config"):
+        found = "missing, though the history holds calls of tools"
+        problem = Problem("tools / tool_config", found, "the tools that the history speaks of")
+        raise RequestError("The conversation cannot be sent", problems=(problem,))
 
 
 @dataclass(frozen=True, slots=True)

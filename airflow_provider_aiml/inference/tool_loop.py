@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from airflow_provider_aiml.exceptions import (
     AnswerMismatchError,
     InferenceError,
+    Problem,
+    RequestError,
     ServiceRefusedError,
     TurnLimitError,
 )
+from airflow_provider_aiml.inference.arguments import read_number
 from airflow_provider_aiml.inference.conversation import to_json
 from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
 from airflow_provider_aiml.inference.stop_reasons import FAIL_ON, check_stop_reason
@@ -57,6 +60,26 @@ class Limits:
     max_total_tokens: int | None = None
     schema_retries: int = SCHEMA_RETRIES
 
+    @classmethod
+    def read(cls, max_turns: Any, max_total_tokens: Any, schema_retries: Any) -> Limits:
+        """Read the limits of a task; None is the default.
+
+        :raises RequestError: one is no number, or none that makes sense.
+        """
+        turns = read_number(max_turns, "max_turns", int)
+        retries = read_number(schema_retries, "schema_retries", int)
+        limits = cls(
+            MAX_TURNS if turns is None else turns,
+            read_number(max_total_tokens, "max_total_tokens", int),
+            SCHEMA_RETRIES if retries is None else retries,
+        )
+        for name, least in (("max_turns", 1), ("max_total_tokens", 1), ("schema_retries", 0)):
+            number = getattr(limits, name)
+            if number is not None and number < least:
+                problem = Problem(name, str(number), f"at least {least}")
+                raise RequestError("The request cannot be sent", problems=(problem,))
+        return limits
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -81,6 +104,30 @@ class Outcome:
     tool_calls: list[dict[str, Any]]
     turns: int
     output: Any = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Give what a history keeps of it, besides what was said."""
+        response = {name: value for name, value in self.response.items() if name != "output"}
+        facts = {"usage": self.usage, "metrics": self.metrics, "tool_calls": self.tool_calls}
+        return {"response": response, **facts, "turns": self.turns, "output": self.output}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], said: list[dict[str, Any]]) -> Outcome:
+        """Rebuild it.
+
+        :param record: what :meth:`to_record` gave; what is missing counts as empty.
+        :param said: what was said after the task's own message.
+        """
+        return cls(
+            response=dict(record.get("response") or {}),
+            message=said[-1],
+            said=said,
+            usage=dict(record.get("usage") or {}),
+            metrics=dict(record.get("metrics") or {}),
+            tool_calls=list(record.get("tool_calls") or []),
+            turns=int(record.get("turns") or 1),
+            output=record.get("output"),
+        )
 
     def facts(self) -> dict[str, Any]:
         """Give what an error's record holds of it."""
@@ -177,7 +224,7 @@ class ToolLoop:
         except MisfitError as misfit:
             self._correct(misfit, progress)
             return None
-        return self._outcome(progress, output)
+        return self._outcome(progress, (output,))
 
     def _has_calls(self, turn: Turn) -> bool:
         """Say whether there are tools to run here, besides the one that is the answer."""
@@ -241,11 +288,11 @@ class ToolLoop:
         if why is not None:
             raise why
 
-    def _outcome(self, progress: Progress, output: Any = None) -> Outcome:
+    def _outcome(self, progress: Progress, read: tuple[Any, ...] = ()) -> Outcome:
         last = progress.turns[-1]
         message = last.message
-        if output is not None and progress.mode is not None:
-            message = answer_message(message, output, progress.mode)
+        if read and progress.mode is not None:
+            message = answer_message(message, read[0], progress.mode)
         before = [said for turn in progress.turns[:-1] if turn.kind == "tools" for said in turn.messages()]
         return Outcome(
             response=last.response,
@@ -255,7 +302,7 @@ class ToolLoop:
             metrics=add_usage(turn.response.get("metrics") for turn in progress.turns),
             tool_calls=list(_tool_calls(progress)),
             turns=len(progress.turns),
-            output=output,
+            output=read[0] if read else None,
         )
 
 

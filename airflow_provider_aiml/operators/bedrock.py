@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.aws_task import check_place
-from airflow_provider_aiml.exceptions import ResponseError
-from airflow_provider_aiml.inference.arguments import check_one_source, read_mapping, read_number
-from airflow_provider_aiml.inference.conversation import (
-    extend_history,
-    from_json,
-    message_text,
-    reply_of,
-    system_blocks,
-    to_json,
+from airflow_provider_aiml.aws_task import check_place, task_identity
+from airflow_provider_aiml.converse_task import ConverseTask
+from airflow_provider_aiml.inference.arguments import (
+    check_one_source,
+    read_flag,
+    read_mapping,
+    read_number,
 )
+from airflow_provider_aiml.inference.conversation import from_json, system_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow.sdk import Context
+
+    from airflow_provider_aiml.inference.identity import TaskIdentity
     from airflow_provider_aiml.inference.stored_answer import Answer
 
 INPUT_TEMPLATES = (".json.j2", ".txt.j2")
 _HOOK = "airflow_provider_aiml.hooks.bedrock_runtime"
-_UNREMARKABLE_STOPS = frozenset({"end_turn", "stop_sequence", "tool_use"})
 
 
 class BedrockInvokeModelOperator(AnswerTask):
@@ -49,6 +48,7 @@ class BedrockInvokeModelOperator(AnswerTask):
     :param service_tier: ``priority``, ``default``, ``flex`` or ``reserved``. (templated)
     :param request_metadata: a JSON object, as text, for filtering invocation logs. (templated)
     :param request_members: members that AWS added later, by their snake_case names. (templated)
+    :param stamp_metadata: add ``dag_id``, ``run_id`` and ``task_id`` to ``request_metadata``. Default: True.
     :param decode: decode the body; False gives base64. Default: True.
     :raises RequestError: the input is wrong; nothing was sent.
     :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
@@ -97,6 +97,7 @@ class BedrockInvokeModelOperator(AnswerTask):
         service_tier: str | None = None,
         request_metadata: str | None = None,
         request_members: dict[str, Any] | None = None,
+        stamp_metadata: bool = True,
         decode: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -115,14 +116,27 @@ class BedrockInvokeModelOperator(AnswerTask):
         self.service_tier = service_tier
         self.request_metadata = request_metadata
         self.request_members = request_members
+        self.stamp_metadata = stamp_metadata
         self.decode = decode
+        self._asking: TaskIdentity | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Ask once, whatever the number of tries, and give the result."""
+        self._asking = task_identity(context)
+        return super().execute(context)
 
     def build_request(self) -> dict[str, Any]:
         """Give the request's members by their snake_case names."""
-        accept = {"accept": self.accept_type} if self.accept_type else {}
+        from airflow_provider_aiml.inference.request_metadata import stamped_json
+
+        request = given_members(self)
+        if self.accept_type:
+            request["accept"] = self.accept_type
+        if self._asking is not None and read_flag(self.stamp_metadata, "stamp_metadata"):
+            request["request_metadata"] = stamped_json(request.get("request_metadata"), self._asking)
         content_type = self.content_type or "application/json"
         body = self.read_body(self.input_data, self.input_data_uri, content_type, "input_data")
-        return {**given_members(self), **accept, "body": body}
+        return {**request, "body": body}
 
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Name the members that the task's author knows by another name, for errors."""
@@ -150,17 +164,23 @@ class BedrockInvokeModelOperator(AnswerTask):
         return result["body"]
 
 
-class BedrockConverseOperator(AnswerTask):
+class BedrockConverseOperator(ConverseTask):
     """Say something to a model, and get its answer and the history that goes on with it.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 
-    Gives ``{"text", "message", "history", "stop_reason", "usage", "metrics"}``, and, where the model gave
-    them, ``additional_model_response_fields``, ``trace``, ``performance_config`` and ``service_tier``. With
-    ``output_uri`` the first three stay out of XCom.
+    Gives ``{"text", "message", "history", "stop_reason", "usage", "metrics"}``, with tools or a schema also
+    ``turns`` and ``tool_calls``, and, where the model gave them, ``additional_model_response_fields``,
+    ``trace``, ``performance_config`` and ``service_tier``. With ``output_uri`` the first three stay out of
+    XCom; with ``history_uri`` the history does. With ``output_schema`` XCom holds the validated object alone,
+    which is ``output`` for ``result_expression``.
+
+    What it can attach, continue, run and refuse are the parameters of
+    :class:`~airflow_provider_aiml.converse_task.ConverseTask`.
 
     :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
-    :param message: the user's message: text, or a list of content blocks. (templated)
+    :param message: the user's message: text, or a list of content blocks. Only what is attached, and a
+        managed prompt, can do without. (templated)
     :param history: the ``history`` that an earlier turn gave. (templated)
     :param system: the system prompt: text, or a list of blocks. (templated)
     :param inference_config: ``maxTokens``, ``temperature``, ``topP``, ``stopSequences``. (templated)
@@ -179,13 +199,14 @@ class BedrockConverseOperator(AnswerTask):
     :param output_config: the format of the answer. (templated)
     :param request_members: members that AWS added later, by their snake_case names. (templated)
     :raises RequestError: the input is wrong; nothing was sent.
+    :raises AnswerStoppedError: the model stopped for a reason in ``fail_on``.
+    :raises AnswerMismatchError: the answer does not fit ``output_schema``.
+    :raises TurnLimitError: ``max_turns`` or ``max_total_tokens`` was reached first.
     :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
     """
 
-    operation = "Converse"
     hook_module = _HOOK
     hook_name = "BedrockRuntimeHook"
-    body_keys: ClassVar[Sequence[str]] = ("text", "message", "history")
     member_fields: ClassVar[Sequence[str]] = (
         "model_id",
         "tool_config",
@@ -199,7 +220,7 @@ class BedrockConverseOperator(AnswerTask):
         "output_config",
     )
     template_fields = (
-        *AnswerTask.template_fields,
+        *ConverseTask.template_fields,
         *member_fields,
         "message",
         "history",
@@ -213,17 +234,18 @@ class BedrockConverseOperator(AnswerTask):
     )
     template_ext = INPUT_TEMPLATES
     template_fields_renderers: ClassVar[dict[str, str]] = {
-        **AnswerTask.template_fields_renderers,
+        **ConverseTask.template_fields_renderers,
         "history": "json",
         "tool_config": "json",
         "request_members": "json",
+        "output_schema": "json",
     }
 
     def __init__(
         self,
         *,
         model_id: str,
-        message: Any,
+        message: Any = None,
         history: Any = None,
         system: Any = None,
         inference_config: dict[str, Any] | None = None,
@@ -264,55 +286,14 @@ class BedrockConverseOperator(AnswerTask):
         self.output_config = output_config
         self.request_members = request_members
 
-    def build_request(self) -> dict[str, Any]:
-        """Give the request's members by their snake_case names."""
-        request = {**from_json(given_members(self)), "messages": extend_history(self.history, self.message)}
+    def members(self) -> dict[str, Any]:
+        """Give the request's members by their snake_case names, all but what is said."""
+        request: dict[str, Any] = from_json(given_members(self))
         if self.system is not None:
             request["system"] = system_blocks(self.system)
         if config := self._inference_config():
             request["inference_config"] = config
         return request
-
-    def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
-        """Tell the new message from the history, for errors."""
-        return {f"messages[{len(request['messages']) - 1}].content": "message", "messages": "history"}
-
-    def ask(self, request: Mapping[str, Any]) -> Answer:
-        """Converse, and keep the response as JSON."""
-        from airflow_provider_aiml.inference.stored_answer import Answer
-
-        response = {**self.hook.converse(**request)}
-        response.pop("ResponseMetadata", None)
-        body = json.dumps(to_json(response), ensure_ascii=False).encode()
-        return Answer(body, {"content_type": "application/json"})
-
-    def read_answer(self, answer: Answer) -> dict[str, Any]:
-        """Take the answer apart, and put its message behind the history."""
-        try:
-            response = json.loads(answer.body)
-        except ValueError:
-            raise ResponseError("The kept answer of Converse is not JSON", partial_body=answer.body) from None
-        message = reply_of(response)
-        reason = str(response.get("stopReason", ""))
-        if reason not in _UNREMARKABLE_STOPS:
-            self.log.warning("The model stopped with %s; its answer may be cut off or withheld", reason)
-        asked = to_json(extend_history(self.history, self.message))
-        keys = {
-            "usage": "usage",
-            "metrics": "metrics",
-            "additionalModelResponseFields": "additional_model_response_fields",
-            "trace": "trace",
-            "performanceConfig": "performance_config",
-            "serviceTier": "service_tier",
-        }
-        rest = {ours: response[theirs] for theirs, ours in keys.items() if theirs in response}
-        return {
-            "text": message_text(message),
-            "message": message,
-            "history": [*asked, message],
-            "stop_reason": reason,
-            **rest,
-        }
 
     def _inference_config(self) -> dict[str, Any]:
         flat = {

@@ -56,7 +56,7 @@ def test_every_template_field_is_an_attribute(operator):
     required = {
         name: "x" for name, facts in arguments.items() if facts.default is facts.empty and facts.kind == 3
     }
-    source = {} if "message" in required else {_body_of(operator): "x"}
+    source = {_body_of(operator): "x"}
     task = operator(task_id="t", **{**required, **source})
 
     assert [field for field in operator.template_fields if not hasattr(task, field)] == []
@@ -65,7 +65,8 @@ def test_every_template_field_is_an_attribute(operator):
 
 
 def _body_of(operator):
-    return "input_data" if operator is BedrockInvokeModelOperator else "payload"
+    named = {BedrockInvokeModelOperator: "input_data", BedrockConverseOperator: "message"}
+    return named.get(operator, "payload")
 
 
 def test_what_aws_adds_tomorrow_is_reached_by_its_name(aws):

@@ -1,0 +1,126 @@
+"""The conversation that a message continues: a list from an earlier task, or a history in object storage.
+
+What was attached once is not sent again: a history in object storage sends a mention in its place, and a
+document or image that is given once more is left out, for it stands in the conversation already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_aiml.exceptions import HistoryConflictError
+from airflow_provider_aiml.inference.conversation import extend_history, from_json
+from airflow_provider_aiml.inference.documents import ATTACHED_TEXT, attached, document_names
+from airflow_provider_aiml.inference.history_store import (
+    ATTACHED,
+    History,
+    HistoryTurn,
+    Place,
+    append_turn,
+    without_attachments,
+)
+
+__all__ = ["Talk"]
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What was said before a task's message.
+
+    :param said: the messages, attachments included, as a history keeps them.
+    :param place: where the history is; None for a list.
+    :param history: the history as it was read, without what this task added to it.
+    :param resend: send the attachments of a history again. Default: False.
+    :param identity: who says what.
+    :param turn: what this task added to the history, in an earlier try.
+    """
+
+    said: Sequence[Mapping[str, Any]] = ()
+    place: Place | None = None
+    history: History = field(default_factory=History)
+    resend: bool = False
+    identity: str = ""
+    turn: HistoryTurn | None = None
+
+    @classmethod
+    def of(cls, history: Any) -> Talk:
+        """Take a history that an earlier task returned.
+
+        :raises RequestError: it is none.
+        """
+        return cls(extend_history(history, "next")[:-1])
+
+    @classmethod
+    def load(cls, place: Place, identity: str, *, resend: bool, anew: bool) -> Talk:
+        """Read a history.
+
+        :param place: where it is.
+        :param identity: who says what.
+        :param resend: send its attachments again.
+        :param anew: say it once more, though it was said.
+        :raises RequestError: the object is no history.
+        :raises StoredAnswerError: it cannot be read.
+        """
+        history = History.load(place)
+        if anew:
+            own = f"{identity}-{len(history.turns)}"
+            return cls(history.messages(), place, history, resend, own)
+        before, turn = history.before(identity)
+        return cls(before.messages(), place, before, resend, identity, turn)
+
+    def earlier(self) -> list[Mapping[str, Any]]:
+        """Give what is sent of it."""
+        if self.place is None or self.resend:
+            return list(self.said)
+        return list(without_attachments(self.said))
+
+    def content(self, message: Any, attach: Callable[[Sequence[str]], list[Block]]) -> Any:
+        """Give the content of the new message, with what is attached to it for the first time.
+
+        :param message: the message's text or content blocks; None where there is none.
+        :param attach: gives the content blocks of the attachments; gets the names that are taken.
+        """
+        known = [_source(block) for block in self._attachments()]
+        given = attach(document_names(self.said))
+        fresh = [block for block in given if _source(block) not in known]
+        if given and not fresh and message is None:
+            return [{"text": ATTACHED_TEXT}]
+        return attached(message, fresh)
+
+    def _attachments(self) -> list[Block]:
+        return [
+            from_json(block)
+            for message in self.said
+            for block in message["content"]
+            if any(kind in block for kind in ATTACHED)
+        ]
+
+    def append(self, messages: Sequence[dict[str, Any]], record: Mapping[str, Any]) -> None:
+        """Write down what was said; a list needs nothing.
+
+        :param messages: the user's message, those with tools, and the model's answer, JSON-safe.
+        :param record: what else is known of the answer, JSON-safe.
+        :raises HistoryConflictError: another task extended the history meanwhile. What was said here is kept
+            beside it.
+        :raises StoredAnswerError: it cannot be written.
+        """
+        if self.place is None:
+            return
+        turn = HistoryTurn(self.identity, tuple(messages), record)
+        try:
+            append_turn(self.place, self.history, turn)
+        except HistoryConflictError as error:
+            content = json.dumps(turn.to_dict(), ensure_ascii=False).encode()
+            kept = self.place.keep_beside(f".{turn.identity}.json", content)
+            error.hint = f"{error.hint}; the answer is kept at {kept}"
+            raise
+
+
+def _source(block: Mapping[str, Any]) -> Any:
+    inner = [block[kind] for kind in ATTACHED if isinstance(block.get(kind), Mapping)]
+    return inner[0].get("source") if inner else None
