@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[2]
 UP_SECONDS = 400
 _LOGIN = re.compile(r"Airflow +(?P<url>\S+) +user (?P<user>\S+) +password (?P<password>\S+)")
-_WINDOW = "--window-size=1400,1050"
+_WINDOW = "--window-size=1480,1270"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

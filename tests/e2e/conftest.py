@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.local_aws import LocalAwsControl
 
 OWN_DAGS = Path(__file__).parent / "dags"
+OWN_MODELS = Path(__file__).parent / "models"
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsProcess]:
-    with LocalAwsProcess(tmp_path_factory.mktemp("local-aws")) as running:
+def cloud(pauses: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsProcess]:
+    search = os.pathsep.join(filter(None, [str(OWN_MODELS), os.environ.get("PYTHONPATH")]))
+    environment = {"PYTHONPATH": search, FOLDER_VARIABLE: str(pauses)}
+    with LocalAwsProcess(tmp_path_factory.mktemp("local-aws"), environment=environment) as running:
         running.wait_until_ready()
         yield running
 
@@ -34,7 +38,7 @@ def control(cloud: LocalAwsProcess) -> LocalAwsControl:
 
 @pytest.fixture(scope="session")
 def pauses(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a task that pauses for a test says so, and waits for leave to go on."""
+    """Where a task that pauses for a test says so, and where tasks and models wait for leave to go on."""
     return tmp_path_factory.mktemp("pauses")
 
 

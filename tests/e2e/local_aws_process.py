@@ -11,6 +11,7 @@ from airflow_provider_aiml.local_aws import LocalAwsControl
 from tests.e2e.processes import Process, free_port, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -23,18 +24,21 @@ class LocalAwsProcess:
 
     :param folder: where its log goes.
     :param port: taken if it is free, else another one.
+    :param environment: variables on top.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._port = port
+        self._environment = environment or {}
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "airflow_provider_aiml.local_aws", "--port"]
         self._process = Process(
             "the local AWS",
             [*command, str(free_port(self._port))],
-            {name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+            | dict(self._environment),
             self._folder / "local-aws.log",
         )
         return self

@@ -19,4 +19,4 @@ with DAG(
         deferrable=True,
         waiter_delay=1,
         result="body",
-    ).expand(payload=[{"number": 0}, {"number": 1}, {"number": 2}])
+    ).expand(payload=[{"number": number, "gate": "{{ params.endpoint_name }}"} for number in range(3)])
