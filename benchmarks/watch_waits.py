@@ -138,16 +138,21 @@ async def measure(
     make(0, interval).close()
     open_client()
     logging.disable(logging.INFO)
+    seen: dict[int, float] = {}
+
+    def note(task: asyncio.Task[Any]) -> None:
+        seen[int(task.get_name())] = time.monotonic()
+
     gc.collect()
+    await asyncio.sleep(0)
     idle = memory_mb()
     meter.read()
-    seen: dict[int, float] = {}
     began = time.monotonic()
     tasks = []
     for first in range(0, n, BATCH):
         for number in range(first, min(n, first + BATCH)):
-            tasks.append(asyncio.create_task(make(number, interval)))
-            tasks[-1].add_done_callback(lambda _, number=number: seen.__setitem__(number, time.monotonic()))
+            tasks.append(asyncio.create_task(make(number, interval), name=str(number)))
+            tasks[-1].add_done_callback(note)
         await asyncio.sleep(0.001)
     registered = time.monotonic() - began
     if role == "S3KeyTrigger":

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_aiml.exceptions import InferenceError
-    from airflow_provider_aiml.inference.outputs import PollSchedule
+    from airflow_provider_aiml.inference.outputs import AsyncInference, PollSchedule
 
 __all__ = ["Bucket", "Cohort", "Lane", "Waiter"]
 
@@ -43,35 +43,53 @@ _NOTHING = Look(Seen.NOTHING)
 _log = logging.getLogger(__name__)
 
 
-class Waiter:
-    """One call of ``watch_output``, told apart by identity."""
+class Waiter(Wait):
+    """One call of ``watch_output``, told apart by identity.
 
-    __slots__ = ("before", "clock", "cohort", "future", "on_notice", "polls", "schedule", "wait")
+    :param inference: what is waited for.
+    :param schedule: the pauses between looks.
+    :param deadline: seconds since the epoch.
+    :param max_faults: how many faults in a row end the wait; None: never.
+    :param started: seconds since the epoch; None: now.
+    :param clock: gives the seconds since the epoch.
+    :param on_notice: is told, once, of a permission that seems to be missing.
+    """
+
+    __slots__ = ("before", "clock", "cohort", "future", "on_notice", "polls", "schedule")
 
     def __init__(
         self,
-        wait: Wait,
+        inference: AsyncInference,
         schedule: PollSchedule,
+        *,
+        deadline: float,
+        max_faults: int | None,
+        started: float | None,
         clock: Callable[[], float],
         on_notice: Callable[[str], None] | None,
-        before: float,
     ) -> None:
-        self.wait = wait
+        super().__init__(inference, deadline=deadline, max_faults=max_faults, started=started)
         self.schedule = schedule
         self.clock = clock
         self.on_notice = on_notice
-        self.before = before
+        self.before = 0.0 if started is None else max(0.0, clock() - started)
         self.polls = 0
         self.cohort: Cohort | None = None
         self.future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+
+    @property
+    def bucket_names(self) -> tuple[str, str]:
+        """Give the bucket of the output and that of the failure: without a failure location, the same."""
+        output, failure = self.inference.output_location, self.inference.failure_location
+        return (output.bucket, output.bucket if failure is None else failure.bucket)
 
     def decide(self, look: Look) -> bool:
         """Take a look; say whether it ended the wait. An error of the waiter's own ends only this wait."""
         if self.future.done():
             return True
         try:
-            verdict = self.wait.on_look(look, self.clock())
-            if self.wait.needs_permission_notice and self.on_notice is not None:
+            verdict = self.on_look(look, self.clock())
+            if self.needs_permission_notice and self.on_notice is not None:
                 self.on_notice(LIST_BUCKET_HINT)
         except Exception as error:
             self.future.set_exception(error)
@@ -131,7 +149,7 @@ class Cohort:
     def add(self, waiter: Waiter) -> None:
         """Let ``waiter`` be due with this cohort."""
         waiter.cohort = self
-        inference = waiter.wait.inference
+        inference = waiter.inference
         self.outputs.add(inference.output_location.key, waiter)
         if inference.failure_location is not None:
             self.failures.add(inference.failure_location.key, waiter)
@@ -139,7 +157,7 @@ class Cohort:
     def remove(self, waiter: Waiter) -> None:
         """Let ``waiter``, which is in this cohort, be in none."""
         waiter.cohort = None
-        inference = waiter.wait.inference
+        inference = waiter.inference
         self.outputs.remove(inference.output_location.key, waiter)
         if inference.failure_location is not None:
             self.failures.remove(inference.failure_location.key, waiter)
@@ -253,6 +271,7 @@ class Lane:
                 found = walk.on_heads(await _head_all(client, bucket.name, step.keys, over.seen))
             else:
                 found = await _list_page(client, bucket.name, step, walk)
+                await asyncio.sleep(0)
             for key in found:
                 for waiter in over.shelf.at(key):
                     self._look(waiter, Look(over.seen))
@@ -283,7 +302,7 @@ class Lane:
     def _schedule(self, waiter: Waiter, cohort: Cohort, now: float) -> None:
         waiter.polls += 1
         interval, due = self._next_look(waiter, now)
-        last_look = now + waiter.wait.deadline - waiter.clock()
+        last_look = now + waiter.deadline - waiter.clock()
         if due > last_look:
             interval, due = None, max(now, math.ceil(last_look / SHORTEST) * SHORTEST)
         if interval is None or interval != cohort.interval:
@@ -307,7 +326,7 @@ class Lane:
 
 
 def _look_of(waiter: Waiter, outputs: Pass, failures: Pass) -> Look:
-    inference = waiter.wait.inference
+    inference = waiter.inference
     output = outputs.look_at(inference.output_location.key)
     where = inference.failure_location
     return output if where is None else combine(output, failures.look_at(where.key))

@@ -42,7 +42,7 @@ HEADS_AT_ONCE = 50
 
 _MEMORY = 600.0  # seconds for which a refusal or a page count is believed
 _MOST_FACTS = 4096  # prefixes remembered a bucket
-_LANES = 8  # walks side by side in one pass
+_LANES = 4  # walks side by side in one pass
 _PAGES_PER_LANE = 16  # expected pages that justify one more walk
 _STOPPING_CODES = (CREDENTIAL_CODES | SLOW_DOWN_CODES | FATAL_CODES.keys()) - {"ParamValidationError"}
 _NOTHING = Look(Seen.NOTHING)
@@ -187,13 +187,13 @@ class Pass:
 class Walk:
     """A walk over the pending keys from ``start`` to before ``end``: gives steps, takes answers."""
 
-    __slots__ = ("_asked", "_cursor", "_end", "_over", "_prefix", "_step", "broken")
+    __slots__ = ("_asked", "_cursor", "_end", "_over", "_reached", "_step", "broken")
 
     def __init__(self, over: Pass, start: str, end: str | None) -> None:
         self._over = over
         self._cursor: str | None = start
         self._end = end
-        self._prefix: tuple[str, str | None] | None = None
+        self._reached = ""
         self._asked = ""
         self._step: ListPage | Heads | None = None
         self.broken: Look | None = None
@@ -222,7 +222,7 @@ class Walk:
         prefix = self._over.facts.list_prefix(key, self._over.now)
         if prefix is not None and self._over.lists_better(prefix, _behind(prefix)):
             self._over.tally(prefix)
-            return ListPage(prefix, key[:-1])
+            return ListPage(prefix, max(_before(key), self._reached))
         keys = [key]
         for other in self._over.shelf.keys.behind(key, HEADS_AT_ONCE - 1):
             if self._end is not None and other >= self._end:
@@ -249,7 +249,8 @@ class Walk:
         elif not truncated:
             self._cursor = _behind(step.prefix)
         elif page:
-            self._cursor = last + "\0"
+            self._reached = last
+            self._cursor = max(self._cursor or "", last + "\0")
         else:
             self._over.give_up_listing(step.prefix)
         return [key for key in page if key in self._over.shelf]
@@ -293,6 +294,14 @@ class Walk:
         if self.broken is None or self._cursor is None:
             return False
         return key >= self._cursor and (self._end is None or key < self._end)
+
+
+def _before(key: str) -> str:
+    """Give a string before ``key`` with next to nothing between the two."""
+    last = ord(key[-1])
+    if last == 0:
+        return key[:-1]
+    return key[:-1] + chr(0xD7FF if last == 0xE000 else last - 1) + "\U0010fffd"
 
 
 def _behind(prefix: str) -> str | None:

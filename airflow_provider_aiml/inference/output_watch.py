@@ -19,7 +19,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
 from airflow_provider_aiml.inference.output_lane import Bucket, Lane, Waiter
 from airflow_provider_aiml.inference.output_look import fault_code
-from airflow_provider_aiml.inference.outputs import Look, Seen, Wait
+from airflow_provider_aiml.inference.output_speed import Unscanned, read_keys_only
+from airflow_provider_aiml.inference.outputs import Look, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -63,9 +64,15 @@ async def watch_output(
     :param bell: lets its holder have a look taken at once.
     :return: how the wait ended; a client that cannot be had for want of a connection is ``unreadable``.
     """
-    wait = Wait(inference, deadline=deadline, max_faults=max_faults, started=started)
-    before = 0.0 if started is None else max(0.0, clock() - started)
-    waiter = Waiter(wait, schedule, clock, on_notice, before)
+    waiter = Waiter(
+        inference,
+        schedule,
+        deadline=deadline,
+        max_faults=max_faults,
+        started=started,
+        clock=clock,
+        on_notice=on_notice,
+    )
     watcher = _shared_watcher(share_key)
     watcher.join(waiter, open_client)
     if bell is not None:
@@ -132,6 +139,7 @@ class Watcher:
         self._awake = self._loop.create_future()
         self._size = 0
         self._ending = False
+        self._unscanned = Unscanned()
         # In a context of its own: whoever came first must not lend its log fields to the waits of all others.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
 
@@ -139,6 +147,7 @@ class Watcher:
         """Let a wait in."""
         self._open_client = open_client
         self._size += 1
+        self._unscanned.grown(self._size)
         self._lane_of(waiter).join(waiter, self._loop.time())
         self._wake()
 
@@ -150,12 +159,13 @@ class Watcher:
 
     def leave(self, waiter: Waiter) -> bool:
         """Let a wait out, however it ended; say whether it was the last, which ends the watcher."""
-        names = _bucket_names(waiter)
+        names = waiter.bucket_names
         lane = self._lanes[names]
         lane.leave(waiter)
         if not lane.size:
             del self._lanes[names]
         self._size -= 1
+        self._unscanned.shrunk(self._size)
         if self._size:
             return False
         self._forget()
@@ -168,7 +178,7 @@ class Watcher:
         await asyncio.wait([self._task])
 
     def _lane_of(self, waiter: Waiter) -> Lane:
-        names = _bucket_names(waiter)
+        names = waiter.bucket_names
         if (lane := self._lanes.get(names)) is None:
             output, failure = (self._buckets.setdefault(name, Bucket(name)) for name in names)
             lane = self._lanes[names] = Lane(output, failure)
@@ -237,6 +247,7 @@ class Watcher:
         try:
             await self._close_client()
             self._client = await self._opened.enter_async_context(self._open_client())
+            read_keys_only(self._client)
         except InferenceError as error:
             if not error.retryable:
                 await self._end_waits(error, as_verdict=True)
@@ -270,10 +281,3 @@ class Watcher:
             await self._end_waits(outcome, as_verdict=False)
         finally:
             await self._close_client()
-
-
-def _bucket_names(waiter: Waiter) -> tuple[str, str]:
-    inference = waiter.wait.inference
-    output = inference.output_location.bucket
-    failure = inference.failure_location
-    return (output, output if failure is None else failure.bucket)

@@ -365,6 +365,8 @@ class PollSchedule:
             pause = self._doubled(polls)
             if self.max_wait is not None and pause >= self.max_wait > 0:
                 return polls + math.floor((elapsed - passed) / self.max_wait)
+            if polls > _LARGEST_DOUBLING + 2:  # from here on it grows no more
+                return polls + math.floor((elapsed - passed) / pause)
             passed += pause
         return polls
 

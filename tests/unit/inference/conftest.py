@@ -9,10 +9,9 @@ from bisect import bisect_right, insort
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError
-
 from airflow_provider_aiml.inference.output_watch import watch_output
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location, PollSchedule
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

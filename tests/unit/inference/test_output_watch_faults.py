@@ -1,0 +1,248 @@
+"""The shared watcher when S3, the credentials, a callback or its own code fails; on a clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow_provider_aiml.exceptions import (
+    AwsConfigurationError,
+    BusyError,
+    OutputUnreadableError,
+)
+from airflow_provider_aiml.inference import output_watch
+from botocore.exceptions import ReadTimeoutError
+
+if TYPE_CHECKING:
+    from airflow_provider_aiml.inference.outputs import Verdict
+    from tests.unit.inference.conftest import World
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def slow_down(times: int) -> list[Any]:
+    from botocore.exceptions import ClientError
+
+    answer: Any = {"Error": {"Code": "SlowDown"}}
+    return [ClientError(answer, "ListObjectsV2") for _ in range(times)]
+
+
+def test_transient_faults_are_ridden_through(world: World) -> None:
+    world.s3.faults["bkt"] = [None, None, *slow_down(2), ReadTimeoutError(endpoint_url=""), ConnectionError()]
+
+    async def scenario() -> Verdict:
+        verdict, _ = await asyncio.gather(world.watch("a"), world.at(20, "s3://bkt/out/a"))
+        return verdict
+
+    assert world.run(scenario).status == "completed"
+
+
+def test_ten_faults_in_a_row_end_the_wait_and_the_pauses_grow_meanwhile(world: World) -> None:
+    world.s3.faults["bkt"] = slow_down(100)
+
+    async def scenario() -> tuple[Verdict, float]:
+        return await world.watch("a"), now()
+
+    verdict, ended = world.run(scenario)
+    assert verdict.status == "unreadable"
+    assert isinstance(verdict.error, OutputUnreadableError)
+    assert verdict.error.code == "SlowDown"
+    assert len(world.s3.calls) == 10
+    assert ended > 120
+
+
+def test_a_throttled_bucket_holds_up_no_other(world: World) -> None:
+    world.s3.faults["other"] = slow_down(100)
+
+    async def scenario() -> tuple[Verdict, float]:
+        throttled = asyncio.ensure_future(world.watch(world.inference("b", bucket="other")))
+        verdict, _ = await asyncio.gather(world.watch("a"), world.at(45, "s3://bkt/out/a"))
+        throttled.cancel()
+        await asyncio.wait([throttled])
+        return verdict, now()
+
+    verdict, ended = world.run(scenario)
+    assert verdict.status == "completed"
+    assert ended <= 55.1
+
+
+def test_a_missing_bucket_ends_its_own_wait_at_once_and_no_other(world: World) -> None:
+    async def scenario() -> tuple[Verdict, float, Verdict]:
+        lasting = asyncio.ensure_future(world.watch("a"))
+        verdict = await world.watch(world.inference("b", bucket="absent"))
+        ended = now()
+        await world.at(20, "s3://bkt/out/a")
+        return verdict, ended, await lasting
+
+    verdict, ended, other = world.run(scenario)
+    assert isinstance(verdict.error, OutputUnreadableError)
+    assert (verdict.error.code, verdict.error.retryable) == ("NoSuchBucket", False)
+    assert "s3://absent/out/b" in str(verdict.error)
+    assert ended < 1
+    assert other.status == "completed"
+
+
+def test_without_permission_to_list_each_key_is_asked_for_and_the_permission_named_once(world: World) -> None:
+    world.s3.may_list = lambda prefix: False
+
+    async def scenario() -> Verdict:
+        verdict, _ = await asyncio.gather(world.watch("a"), world.at(25, "s3://bkt/out/a"))
+        return verdict
+
+    assert world.run(scenario).status == "completed"
+    assert 5 <= world.s3.count("head_object") <= 9
+    assert world.s3.count("list_objects_v2") <= 4 + 4
+    assert len(world.notices) == 1
+    assert "s3:ListBucket" in world.notices[0]
+
+
+def test_an_expired_wait_names_the_permission_that_seems_to_be_missing(world: World) -> None:
+    world.s3.may_list = lambda prefix: False
+    verdict = world.run(lambda: world.watch("a", lasting=60.0))
+    assert verdict.status == "expired"
+    assert "s3:ListBucket" in str(verdict.error)
+
+
+def test_refused_credentials_are_read_anew_once_for_all_waits(world: World) -> None:
+    async def revoke() -> None:
+        await world.at(25)
+        world.s3.bad_keys = True
+        open_client = world.s3.open_client
+
+        def reopened() -> Any:
+            world.s3.bad_keys = False
+            return open_client()
+
+        output_watch._watchers[asyncio.get_running_loop()]["aws_default"]._open_client = reopened
+        await world.at(45, *(f"s3://bkt/out/{number}" for number in range(50)))
+
+    async def scenario() -> list[Verdict]:
+        watches = [world.watch(f"{number}", max_faults=1) for number in range(50)]
+        return (await asyncio.gather(revoke(), *watches))[1:]
+
+    assert {one.status for one in world.run(scenario)} == {"completed"}
+    assert world.s3.opened == 2
+
+
+@pytest.mark.parametrize("may_list", [True, False])
+def test_credentials_that_stay_refused_end_the_wait_and_are_named(world: World, may_list: bool) -> None:
+    world.s3.may_list = lambda prefix: may_list
+    world.s3.bad_keys = True
+    verdict = world.run(lambda: world.watch("a"))
+    assert isinstance(verdict.error, OutputUnreadableError)
+    assert verdict.error.code == "InvalidAccessKeyId"
+    assert world.s3.opened == 11
+
+
+def test_keys_that_become_invalid_in_a_wait_without_permission_to_list_are_not_taken_for_absent_objects(
+    world: World,
+) -> None:
+    world.s3.may_list = lambda prefix: False
+
+    async def revoke() -> None:
+        await world.at(25)
+        world.s3.bad_keys = True
+
+    async def scenario() -> Verdict:
+        verdict, _ = await asyncio.gather(world.watch("a", max_faults=3), revoke())
+        return verdict
+
+    verdict = world.run(scenario)
+    assert verdict.error is not None
+    assert verdict.error.code == "InvalidAccessKeyId"
+
+
+def test_a_client_that_cannot_be_opened_for_a_while_is_ridden_through(world: World) -> None:
+    world.s3.put("s3://bkt/out/a")
+    world.s3.open_errors = [
+        OSError(),
+        BusyError("throttled", code="Throttling"),
+        ReadTimeoutError(endpoint_url=""),
+    ]
+    assert world.run(lambda: world.watch("a")).status == "completed"
+    assert world.s3.opened == 1
+
+
+def test_a_connection_that_does_not_exist_ends_all_waits_with_its_error(world: World) -> None:
+    world.s3.open_errors = [AwsConfigurationError("no such connection")]
+
+    async def scenario() -> list[Verdict]:
+        return await asyncio.gather(*[world.watch(f"{number}") for number in range(300)])
+
+    verdicts = world.run(scenario)
+    assert {verdict.status for verdict in verdicts} == {"unreadable"}
+    assert all(isinstance(verdict.error, AwsConfigurationError) for verdict in verdicts)
+
+
+@pytest.mark.parametrize("where", ["opening", "looking", "looking one by one"])
+def test_a_bug_reaches_every_wait_instead_of_hanging_it(world: World, where: str) -> None:
+    bug = ZeroDivisionError("a bug")
+    if where == "opening":
+        world.s3.open_errors = [bug]
+    else:
+        world.s3.faults["bkt"] = [bug] * 100
+        if where == "looking one by one":
+            world.s3.faults["bkt"][0:0] = [None, None, None]
+            world.s3.may_list = lambda prefix: False
+
+    async def scenario() -> list[Any]:
+        return await asyncio.gather(*[world.watch(f"{n}") for n in range(9)], return_exceptions=True)
+
+    assert {type(outcome) for outcome in world.run(scenario)} == {ZeroDivisionError}
+
+
+def test_a_callback_that_fails_ends_only_its_own_wait(world: World) -> None:
+    world.s3.may_list = lambda prefix: False
+
+    def broken(notice: str) -> None:
+        raise ValueError(notice)
+
+    async def scenario() -> list[Any]:
+        late = world.at(15, "s3://bkt/out/b")
+        watches = [world.watch("a", on_notice=broken), world.watch("b")]
+        return await asyncio.gather(late, *watches, return_exceptions=True)
+
+    _, failed, completed = world.run(scenario)
+    assert isinstance(failed, ValueError)
+    assert completed.status == "completed"
+
+
+def test_a_watcher_whose_task_is_cancelled_from_outside_hangs_nobody(world: World) -> None:
+    async def scenario() -> list[Any]:
+        watches = [asyncio.ensure_future(world.watch(f"{number}")) for number in range(300)]
+        await asyncio.sleep(3)
+        output_watch._watchers[asyncio.get_running_loop()]["aws_default"]._task.cancel()
+        return await asyncio.gather(*watches, return_exceptions=True)
+
+    assert {type(outcome) for outcome in world.run(scenario)} == {OutputUnreadableError}
+
+
+def test_a_wait_that_is_cancelled_while_the_looks_are_told_is_told_nothing(world: World) -> None:
+    world.s3.may_list = lambda prefix: False
+    tasks: list[asyncio.Task[Verdict]] = []
+
+    async def scenario() -> None:
+        tasks.append(asyncio.ensure_future(world.watch("a", on_notice=lambda _: tasks[1].cancel() and None)))
+        tasks.append(asyncio.ensure_future(world.watch("b")))
+        await asyncio.wait([tasks[1]])
+        await world.at(20, "s3://bkt/out/a")
+        await asyncio.wait(tasks)
+
+    world.run(scenario)
+    assert tasks[1].cancelled()
+    assert tasks[0].result().status == "completed"
+    assert world.notices == []
+
+
+def test_a_wait_that_is_cancelled_together_with_the_watcher_is_cancelled(world: World) -> None:
+    async def scenario() -> Any:
+        only = asyncio.ensure_future(world.watch("a"))
+        await asyncio.sleep(3)
+        output_watch._watchers[asyncio.get_running_loop()]["aws_default"]._task.cancel()
+        only.cancel()
+        return (await asyncio.gather(only, return_exceptions=True))[0]
+
+    assert isinstance(world.run(scenario), asyncio.CancelledError)
