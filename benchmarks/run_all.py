@@ -14,6 +14,7 @@ REPORT = HERE.parent / "docs" / "benchmarks.md"
 BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("import_cost.py",),
     ("real_time_call.py",),
+    ("endpoint_api.py",),
     ("notices.py",),
 )
 

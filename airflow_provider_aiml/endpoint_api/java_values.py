@@ -128,7 +128,14 @@ class JavaList(_Restricted, list[Any]):
     }
 
     def __str__(self) -> str:
-        return json.dumps(self, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(_unwrapped(self), ensure_ascii=False, separators=(",", ":"))
+
+
+def _unwrapped(value: Any) -> Any:
+    """Give Python's own, whose methods the JSON writer needs."""
+    if isinstance(value, dict):
+        return {key: _unwrapped(one) for key, one in dict.items(value)}
+    return [_unwrapped(one) for one in list.__iter__(value)] if isinstance(value, list) else value
 
 
 def printed(value: Any) -> str:

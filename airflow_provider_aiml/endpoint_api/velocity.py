@@ -58,8 +58,6 @@ def render(template: str, variables: dict[str, Any]) -> str:
         return str(parsed.merge(dict(variables)))
     except TemplateError as error:
         raise TemplateFaultError(_failure(error)) from None
-    except RecursionError:
-        raise TemplateFaultError("a template that is nested too deeply") from None
 
 
 def _failure(error: Any) -> str:

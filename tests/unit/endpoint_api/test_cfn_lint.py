@@ -1,0 +1,91 @@
+"""cfn-lint finds nothing in any template, whatever the options."""
+
+from __future__ import annotations
+
+import json
+import string
+from typing import Any
+
+import pytest
+from airflow_provider_aiml.endpoint_api import Surroundings
+from cfnlint.api import lint as find
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, RATINGS, ROLE, api
+
+# Linting one template takes a tenth of a second and more, and shrinking thousands of them.
+SLOW = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+NAMES = st.text(string.ascii_letters + string.digits, min_size=1, max_size=20)
+OVERRIDES: list[dict[str, Any]] = [
+    {},
+    {"Stage": {"CacheClusterEnabled": False, "MethodSettings": None}},
+    {"Method": {"Integration": {"TimeoutInMillis": 1000}}, "RestApi": {"ApiKeySourceType": "HEADER"}},
+    {"InvokeRole": {"Description": "calls the model"}} | {"AccessLogGroup": {"RetentionInDays": 7}},
+]
+
+
+def lint(template: dict[str, Any]) -> list[str]:
+    """Give every error and warning, as the cfn-lint command does by itself."""
+    return [f"{match.rule.id} {match.message}" for match in find(json.dumps(template))]
+
+
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw options that fit each other."""
+    chosen: dict[str, Any] = {
+        "name": draw(NAMES),
+        "resource_path": draw(st.sampled_from(["", "scores", "{user_id}", "users/{id}/{rest+}"])),
+        "resource_name": draw(st.sampled_from([None, "ratings"])),
+        "request_mapping_template": draw(st.sampled_from([ONE_LINE, MANY_LINES, '{"a": "${x}"}'])),
+        "response_mapping_template": draw(st.sampled_from([None, RATINGS])),
+        "additional_request_templates": draw(st.sampled_from([{}, {"text/csv": "[$input.body]"}])),
+        "profile": draw(st.sampled_from(["default", "construct"])),
+        "request_parameters": draw(st.dictionaries(NAMES, st.booleans(), max_size=3)),
+        "timeout": draw(st.sampled_from([None, 0.05, 29])),
+        "endpoint_type": draw(st.sampled_from(["REGIONAL", "EDGE"])),
+        "authorization": draw(st.sampled_from(["AWS_IAM", "NONE"])),
+        "binary_media_types": draw(st.sampled_from([(), ("image/png",)])),
+        "stage_variables": draw(st.sampled_from([{}, {"a": "b"}])),
+        "tracing": draw(st.booleans()),
+        "logging_level": draw(st.sampled_from(["OFF", "ERROR", "INFO"])),
+        "log_group_name": draw(st.sampled_from([None, "/api/log"])),
+        "log_retention_days": draw(st.sampled_from([None, 30])),
+        "throttle_rate_limit": draw(st.sampled_from([None, 5, 0.5 + 1])),
+        "throttle_burst_limit": draw(st.sampled_from([None, 10])),
+        "account_logging_role": draw(st.sampled_from(["if_missing", "leave", "create", ROLE])),
+        "error_mapping": draw(st.sampled_from(["faithful", "construct"])),
+        "tags": draw(st.dictionaries(NAMES, NAMES, max_size=2)),
+        "description": draw(st.sampled_from([None, "what it is for"])),
+    }
+    chosen["method"] = draw(st.sampled_from(["GET", "POST"]))
+    if chosen["method"] == "POST":
+        chosen["request_model"] = draw(st.sampled_from([None, {"type": "object"}]))
+    chosen["create_usage_plan"] = draw(st.booleans())
+    if chosen["create_usage_plan"]:
+        chosen["api_key_required"] = draw(st.booleans())
+        chosen.update(draw(st.sampled_from([{}, {"quota_limit": 5, "quota_period": "MONTH"}])))
+    if draw(st.booleans()):
+        chosen["api_gateway_execution_role_arn"] = ROLE
+    overrides = draw(st.sampled_from(OVERRIDES))
+    if "api_gateway_execution_role_arn" not in chosen:
+        chosen["overrides"] = overrides
+    return chosen
+
+
+@pytest.mark.timeout(300)
+@SLOW
+@given(options(), st.booleans())
+def test_no_template_has_a_finding(chosen: dict[str, Any], found: bool) -> None:
+    one = api(**chosen)
+    around = Surroundings(has_logging_role=found, has_log_group=found and "overrides" not in chosen)
+    assert lint(one.template(around)) == []
+
+
+def test_the_linter_does_find_what_is_wrong() -> None:
+    findings = lint(api(overrides={"Stage": {"StageNam": "prod"}}).template())
+    assert any("StageNam" in finding for finding in findings)

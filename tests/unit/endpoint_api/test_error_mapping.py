@@ -1,0 +1,110 @@
+"""What a caller gets when the model's endpoint refuses or fails."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from airflow_provider_aiml.endpoint_api.error_mapping import integration_responses
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.endpoint_api.samples import RATINGS, api
+
+
+def given_to_caller(status: int, body: Any) -> tuple[int, str]:
+    answer = api().render_response(status=status, body=body)
+    document = json.loads(answer.body)
+    assert list(document) == ["message"]
+    return answer.status, document["message"]
+
+
+@pytest.mark.parametrize("status", [400, 413, 424, 429, 500, 503, 504])
+def test_a_status_is_kept_with_the_message(status: int) -> None:
+    assert given_to_caller(status, {"message": 'it\'s "so"'}) == (status, 'it\'s "so"')
+
+
+@pytest.mark.parametrize(("status", "kept"), [(404, 400), (401, 400), (502, 500), (530, 500)])
+def test_another_status_becomes_its_class(status: int, kept: int) -> None:
+    assert given_to_caller(status, {"Message": "no"})[0] == kept
+
+
+def test_a_role_that_may_not_invoke_is_not_the_callers_fault() -> None:
+    assert given_to_caller(403, {"Message": "no"})[0] == 500
+
+
+@pytest.mark.parametrize("body", [{"message": None}, {"Message": None}, {}, ""], ids=str)
+def test_a_throttle_that_came_as_400_with_a_null_message_is_429(body: Any) -> None:
+    status, message = given_to_caller(400, body)
+    assert status == 429
+    assert "Too many requests" in message
+
+
+def test_a_throttle_that_came_as_429_is_429() -> None:
+    assert given_to_caller(429, {"message": "Rate exceeded"}) == (429, "Rate exceeded")
+
+
+def test_a_failed_model_is_quoted_by_its_own_words() -> None:
+    body = {
+        "ErrorCode": "INTERNAL_FAILURE_FROM_MODEL",
+        "LogStreamArn": "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/sagemaker/Endpoints/x",
+        "Message": 'Received server error (500) from primary with message "bad row". See https://console …',
+        "OriginalMessage": "bad row",
+        "OriginalStatusCode": 500,
+    }
+    assert given_to_caller(424, body) == (424, "bad row")
+
+
+@pytest.mark.parametrize(
+    "internal",
+    [
+        "Endpoint my-endpoint of account 111122223333 not found.",
+        "See\nhttps://eu-west-1.console.aws.amazon.com/cloudwatch for details",
+        "not authorized on arn:aws:sagemaker:eu-west-1:1:endpoint/x",
+        "Traceback (most recent call last)",
+    ],
+)
+def test_nothing_internal_is_in_a_message(internal: str) -> None:
+    for status in (400, 424, 500, 503):
+        kept, message = given_to_caller(status, {"Message": internal, "OriginalMessage": internal})
+        assert kept == status
+        assert message not in internal
+
+
+@given(st.text())
+def test_whatever_a_message_holds_the_body_is_json(words: str) -> None:
+    status, message = given_to_caller(400, {"message": words})
+    assert status == (429 if words in ("", "null") else 400)
+    assert message == words or status == 429 or "endpoint refused" in message
+
+
+def test_a_success_goes_through_the_response_template() -> None:
+    body = {"predictions": [{"scores": [0.5]}, {"scores": [0.25]}]}
+    answer = api(response_mapping_template=RATINGS).render_response(body=body)
+    assert (answer.status, json.loads(answer.body)) == (200, {"ratings": [0.5, 0.25]})
+
+
+def test_without_a_response_template_the_models_answer_is_passed_on() -> None:
+    answer = api().render_response(body='{"a":  1}')
+    assert (answer.status, answer.body) == (200, '{"a":  1}')
+
+
+@pytest.mark.parametrize(("status", "kept"), [(424, 400), (429, 400), (503, 500)])
+def test_the_constructs_mapping_knows_only_400_and_500_and_keeps_the_body(status: int, kept: int) -> None:
+    answer = api(error_mapping="construct").render_response(status=status, body='{"Message": "x"}')
+    assert (answer.status, answer.body) == (kept, '{"Message": "x"}')
+
+
+@pytest.mark.parametrize("mapping", ["faithful", "construct"])
+def test_each_failing_status_is_chosen_by_exactly_one_pattern(mapping: str) -> None:
+    patterns = [one.get("SelectionPattern") for one in integration_responses(api(error_mapping=mapping))]
+    assert patterns[0] is None
+    for status in range(400, 600):
+        assert sum(bool(re.fullmatch(pattern, str(status))) for pattern in patterns[1:]) == 1
+
+
+def test_every_status_that_may_be_given_is_declared() -> None:
+    method = api().template()["Resources"]["Method"]["Properties"]
+    declared = [one["StatusCode"] for one in method["MethodResponses"]]
+    assert declared == ["200", "400", "413", "424", "429", "500", "503", "504"]

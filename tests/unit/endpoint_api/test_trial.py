@@ -1,0 +1,78 @@
+"""Mapping templates are tried before anything is deployed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow_provider_aiml.exceptions import Problem, RequestError
+from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, RATINGS, api
+
+
+def problems(**changes: Any) -> list[Problem]:
+    with pytest.raises(RequestError) as raised:
+        api(**changes).check_templates()
+    return list(raised.value.problems)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"request_mapping_template": ONE_LINE},
+        {"request_mapping_template": MANY_LINES, "response_mapping_template": RATINGS},
+        {"profile": "construct"},
+        {"request_mapping_template": '{"a": $input.json("$.absent.x")}', "method": "POST"},
+        {"additional_request_templates": {"text/csv": "[$input.body]"}},
+        {"request_mapping_template": "$input.params('user_id'),2", "content_type": "text/csv"},
+        {"request_mapping_template": "{}", "request_parameters": {"header.X-A": True, "b": False}},
+    ],
+    ids=lambda changes: str(sorted(changes)),
+)
+def test_good_templates_pass(changes: dict[str, Any]) -> None:
+    api(**changes).check_templates()
+
+
+def test_one_that_does_not_parse_is_named() -> None:
+    (problem,) = problems(request_mapping_template="#if( $a")
+    assert problem.field == "request_mapping_template"
+    assert "does not parse" in problem.found
+
+
+def test_every_faulty_template_is_named() -> None:
+    named = problems(
+        request_mapping_template="#if( $a",
+        response_mapping_template="#foreach(",
+        additional_request_templates={"text/csv": "#end"},
+    )
+    assert [problem.field for problem in named] == [
+        "request_mapping_template",
+        "additional_request_templates['text/csv']",
+        "response_mapping_template",
+    ]
+
+
+def test_one_that_gives_no_json_is_named() -> None:
+    (problem,) = problems(request_mapping_template='{"a": [$input.params("user_id"),]}')
+    assert problem.found == "a template that gives no JSON for all parameters"
+
+
+def test_one_that_needs_a_parameter_which_is_not_declared_is_named() -> None:
+    (problem,) = problems(request_mapping_template='{"a": $input.params("items")}')
+    assert "request_parameters" in problem.allowed
+
+
+def test_one_that_needs_an_optional_parameter_is_named() -> None:
+    (problem,) = problems(
+        request_mapping_template='{"a": $input.params("items")}', request_parameters={"items": False}
+    )
+    assert problem.found == "a template that gives no JSON for the required parameters alone"
+
+
+def test_one_that_fails_is_named() -> None:
+    (problem,) = problems(request_mapping_template='{"a": $input.params("user_id").substring("x")}')
+    assert "fails at" in problem.found
+
+
+def test_a_directive_with_a_blank_behind_its_hash_is_named_for_it_is_text() -> None:
+    (problem,) = problems(request_mapping_template='{ # set( $a = 1 ) "a": $input.json("$") }')
+    assert problem.allowed == "no blank behind the hash: #set"
