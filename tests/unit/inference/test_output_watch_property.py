@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.unit.inference.conftest import World
 
 NAMES = [f"{folder}{number}" for folder in ("", "x/", "y/z/") for number in range(3)]
-END = 3000.0
+END = 420.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Story:
         }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=events, schedule=schedules, latency=st.sampled_from([0.0, 0.3, 7.0]))
 def test_no_completion_is_lost_or_doubled(
     make_world: type[World], story: list[Event], schedule: PollSchedule, latency: float
