@@ -139,8 +139,7 @@ def append_turn(place: Place, history: History, turn: HistoryTurn) -> None:
     try:
         place.write(replace(history, turns=(*history.turns, turn)).to_json(), history.version)
     except ConflictError:
-        # A write whose answer was lost is sent again by botocore, and then conflicts with itself.
-        if History.load(place).before(turn.identity)[1] is not None:
+        if _holds(place, turn):
             return
         failure = HistoryConflictError(
             f"{place.uri} was extended by another writer since this task read it",
@@ -151,6 +150,14 @@ def append_turn(place: Place, history: History, turn: HistoryTurn) -> None:
     else:
         return
     raise failure
+
+
+def _holds(place: Place, turn: HistoryTurn) -> bool:
+    """Say whether a turn is there: a write that botocore sent again conflicts with itself."""
+    try:
+        return History.load(place).before(turn.identity)[1] is not None
+    except RequestError:
+        return False
 
 
 def without_attachments(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -60,17 +60,20 @@ def modes_of(mode: SchemaMode, native: bool) -> tuple[Mode, ...]:
     return ("native", "tool") if native else ("tool",)
 
 
-def with_schema(request: Mapping[str, Any], schema: OutputSchema, mode: Mode) -> dict[str, Any]:
+def with_schema(
+    request: Mapping[str, Any], schema: OutputSchema, mode: Mode, *, forced: bool = False
+) -> dict[str, Any]:
     """Give a request that asks for an answer of the schema's shape.
 
     :param request: members of Converse by their snake_case names.
     :param schema: the shape.
     :param mode: how to ask.
+    :param forced: force the answer's tool beside others, too, which are then not called any more.
     :raises RequestError: the request has a text format or an answer tool of its own.
     """
     if mode == "native":
         return {**request, "output_config": _output_config(request.get("output_config"), schema)}
-    return {**request, "tool_config": _tool_config(request.get("tool_config"), schema)}
+    return {**request, "tool_config": _tool_config(request.get("tool_config"), schema, forced)}
 
 
 def _output_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
@@ -84,16 +87,18 @@ def _output_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
     return {**given, "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
 
 
-def _tool_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
-    """Add the answer tool; beside others the model has to call some tool, alone it has to call this."""
+def _tool_config(config: Any, schema: OutputSchema, forced: bool) -> dict[str, Any]:
+    """Add the answer tool; beside others the model chooses, alone it has to call this."""
     tools = list((config or {}).get("tools") or [])
     if any((tool.get("toolSpec") or {}).get("name") == ANSWER_TOOL for tool in tools):
         problem = Problem("tools", f"one named {ANSWER_TOOL}", "another name beside output_schema")
         raise RequestError("The arguments do not fit each other", problems=(problem,))
     told = f"{schema.description}\n\n{_ASKS}" if schema.description else _ASKS
     spec = {"name": ANSWER_TOOL, "description": told, "inputSchema": {"json": schema.asked}}
-    choice: dict[str, Any] = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
-    return {**(config or {}), "tools": [*tools, {"toolSpec": spec}], "toolChoice": choice}
+    made: dict[str, Any] = {**(config or {}), "tools": [*tools, {"toolSpec": spec}]}
+    if forced or not tools:
+        made["toolChoice"] = {"tool": {"name": ANSWER_TOOL}}
+    return made
 
 
 def read_answer(message: Mapping[str, Any], schema: OutputSchema, mode: Mode) -> Any:

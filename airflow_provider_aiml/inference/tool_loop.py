@@ -200,7 +200,8 @@ class ToolLoop:
     def _ask_by(self, mode: Mode | None, progress: Progress) -> None:
         request = dict(self.request)
         if self.schema is not None and mode is not None:
-            request = with_schema(request, self.schema, mode)
+            corrects = bool(progress.turns) and progress.turns[-1].kind == "correction"
+            request = with_schema(request, self.schema, mode, forced=corrects)
         if progress.turns:
             request["messages"] = [*request.get("messages", []), *progress.messages()]
         self.before_request(request)
@@ -245,21 +246,21 @@ class ToolLoop:
             self.save(progress)
 
     def _correct(self, misfit: MisfitError, progress: Progress) -> None:
-        made = progress.count("correction")
-        if made >= self.limits.schema_retries:
-            self._give_up(misfit, progress)
+        made, allowed = progress.count("correction"), self.limits.schema_retries
         turn, mode = progress.turns[-1], progress.mode or self.modes[-1]
+        if mode == "tool" and self.tools.tools:
+            allowed += 1  # Beside other tools the answer's is not forced, so it may be forgotten once.
+        if made >= allowed:
+            self._give_up(misfit, progress)
         log.warning(
-            "The answer does not fit output_schema; correction %d of %d is asked for",
-            made + 1,
-            self.limits.schema_retries,
+            "The answer does not fit output_schema; correction %d of %d is asked for", made + 1, allowed
         )
         turn.kind, turn.reply, turn.replied = "correction", correction(turn.message, misfit, mode), True
         self.save(progress)
 
     def _give_up(self, misfit: MisfitError, progress: Progress) -> NoReturn:
         raise AnswerMismatchError(
-            f"The answer does not fit output_schema after {self.limits.schema_retries} corrections",
+            f"The answer does not fit output_schema after {progress.count('correction')} corrections",
             problems=misfit.problems,
             result=self._outcome(progress).facts(),
             hint="describe the fields in the schema, make it simpler, or raise schema_retries",

@@ -78,6 +78,20 @@ def test_a_turn_that_is_there_is_not_appended_again(place):
     assert len(History.load(place).turns) == 1
 
 
+def test_a_write_that_was_sent_twice_does_not_conflict_with_itself(place):
+    append_turn(place, History.load(place), turn("one"))
+
+    append_turn(place, History(), turn("one"))
+
+    assert len(History.load(place).turns) == 1
+
+
+def test_what_did_not_get_into_a_conversation_is_kept_beside_it(place):
+    kept = place.keep_beside(".one.json", b"{}")
+
+    assert kept == place.uri + ".one.json"
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_of_two_writers_the_second_is_told_and_the_first_ones_turn_stays(place, begun):
     if begun:
@@ -182,6 +196,8 @@ def test_an_s3_that_cannot_be_reached_may_be_asked_again():
     assert caught.value.retryable
     with pytest.raises(StoredAnswerError):
         place.write(b"", "etag")
+    with pytest.raises(StoredAnswerError):
+        place.keep_beside(".one.json", b"")
 
 
 def test_a_path_that_is_a_folder_cannot_be_used(tmp_path):

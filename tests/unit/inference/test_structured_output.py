@@ -56,12 +56,15 @@ def test_the_answer_tool_is_forced_where_it_is_alone():
     assert "Sum." in request["tool_config"]["tools"][0]["toolSpec"]["description"]
 
 
-def test_beside_other_tools_some_tool_has_to_be_called():
-    request = with_schema({**REQUEST, "tool_config": {"tools": [TOOL]}}, PLAIN, "tool")
+def test_beside_other_tools_the_model_chooses_until_the_answer_is_forced():
+    both = {**REQUEST, "tool_config": {"tools": [TOOL]}}
+    free, forced = (with_schema(both, PLAIN, "tool", forced=forced) for forced in (False, True))
 
-    accepted(request)
-    assert request["tool_config"]["toolChoice"] == {"any": {}}
-    assert len(request["tool_config"]["tools"]) == 2
+    accepted(free)
+    accepted(forced)
+    assert "toolChoice" not in free["tool_config"]
+    assert len(free["tool_config"]["tools"]) == 2
+    assert forced["tool_config"]["toolChoice"] == {"tool": {"name": ANSWER_TOOL}}
 
 
 def test_a_schema_beside_a_text_format_or_an_answer_tool_of_ones_own_is_refused():

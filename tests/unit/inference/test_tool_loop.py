@@ -320,7 +320,7 @@ def test_an_answer_that_never_fits_fails_with_path_and_rule_and_without_its_valu
     model = Model(*[text(json.dumps({"sum": SECRET}))] * 9)
 
     with pytest.raises(AnswerMismatchError, match=r"\$\.sum: is text of 11 characters") as caught:
-        loop(model, schema=OutputSchema.of(SUM), limits=Limits(schema_retries=1)).run(Progress())
+        loop(model, ToolBox({}), schema=OutputSchema.of(SUM), limits=Limits(schema_retries=1)).run(Progress())
 
     assert len(model.requests) == 2
     assert SECRET in str(caught.value.result)
@@ -337,6 +337,17 @@ def test_tools_and_a_schema_go_together_in_both_ways():
         assert outcome.output == {"sum": 4}
         assert len(outcome.said) == 3
         assert outcome.said[-1]["content"] == [{"text": '{"sum": 4}'}]
+
+
+def test_an_answer_forgotten_beside_tools_is_forced_once_whatever_the_retries():
+    model = Model(text("It is 4"), reply(use(ANSWER_TOOL, {"sum": 4})))
+    request = {**REQUEST, "tool_config": {"tools": [tool.spec for tool in Tools().box().tools.values()]}}
+    machine = loop(model, schema=OutputSchema.of(SUM), modes=("tool",), limits=Limits(schema_retries=0))
+    machine.request = request
+
+    assert machine.run(Progress()).output == {"sum": 4}
+    choices = [sent["tool_config"].get("toolChoice") for sent in model.requests]
+    assert choices == [None, {"tool": {"name": ANSWER_TOOL}}]
 
 
 def test_an_answer_beside_calls_of_tools_is_asked_for_again_alone():
