@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow_provider_aiml.exceptions import ModelFailedError
 from airflow_provider_aiml.inference import completion_notices
+from airflow_provider_aiml.inference.output_watch import Bell
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location, PollSchedule
 from tests.unit.inference.fake_sqs import Notices, notice, timed
 
 if TYPE_CHECKING:
+    from airflow_provider_aiml.inference.outputs import Verdict
     from tests.unit.inference.conftest import World
 
 
@@ -276,3 +278,18 @@ def test_event_loops_do_not_mix(notices: Notices, make_world: type[World]) -> No
             lambda one=one: one.at(33, notice("a"), puts=("s3://bkt/out/a",)),
         )
     assert (notices.sqs.opened, other.sqs.opened) == (1, 1)
+
+
+def test_a_bell_does_nothing_before_its_wait_has_begun_and_after_it_is_over(world: World) -> None:
+    bell = Bell(PollSchedule(1.0))
+    world.s3.put("s3://bkt/out/a")
+
+    async def scenario() -> Verdict:
+        bell.ring()
+        bell.end(ValueError(), as_verdict=False)
+        verdict = await world.watch("a", bell=bell)
+        bell.ring()
+        bell.end(ValueError(), as_verdict=False)
+        return verdict
+
+    assert world.run(scenario).status == "completed"
