@@ -280,3 +280,9 @@ def test_a_paid_answer_is_written_although_s3_stumbles(endpoint, monkeypatch):
 
     assert run(make(result_expression="body")) == {"a": 1}
     assert len(endpoint.invocations("echo")) == 1
+
+
+def test_a_result_whose_size_cannot_be_told_is_given_as_it_is(told):
+    make().mind_xcom({(1, 2): 3})
+
+    assert told.lines == []

@@ -190,10 +190,11 @@ def bedrock_answers(aws):
     history = run(converse(output_uri="s3://bucket/talk.json", result_expression="history"))
     document = {"name": "notes", "format": "txt", "source": {"bytes": CANARY.encode()}}
     run(converse(history=history, message=[{"document": document}, {"text": CANARY}], system=CANARY))
-    run(converse(model_id="test.content-filtered-v1:0"))
 
 
 def bedrock_errors(aws):
+    with an_error_without_the_canary():
+        run(converse(model_id="test.content-filtered-v1:0"))
     for task in (invoke, converse):
         with an_error_without_the_canary():
             run(task(model_id="test.model-error-v1:0", quote_model_errors=False))

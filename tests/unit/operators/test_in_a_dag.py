@@ -132,12 +132,12 @@ def test_native_rendering_gives_structures(aws):
             max_tokens="{{ params.most }}",
         )
     made.render_template_fields(
-        {"params": {"config": {"temperature": 0.5}, "most": 7}}, dag.get_template_env()
+        {"params": {"config": {"temperature": 0.5}, "most": 700}}, dag.get_template_env()
     )
     run(made)
 
     (seen,) = aws.invocations("amazon.nova-pro-v1:0")
-    assert json.loads(seen.body)["inferenceConfig"] == {"temperature": 0.5, "maxTokens": 7}
+    assert json.loads(seen.body)["inferenceConfig"] == {"temperature": 0.5, "maxTokens": 700}
 
 
 def test_an_expanded_argument_gives_a_task_each(dag, aws):

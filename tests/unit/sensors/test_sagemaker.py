@@ -326,12 +326,17 @@ class TestPermission:
         aws.add_fault("s3:HEAD", code="AccessDenied", for_seconds=60)
         aws.add_fault("s3:LIST", code="AccessDenied", for_seconds=60)
 
-    def test_it_waits_and_names_the_permission_once_in_the_log(self, aws, told):
-        with pytest.raises(AirflowSensorTimeout):
-            run(make(inference=["s3://bucket/out/1", "s3://bucket/out/2"], timeout=0.3))
+    def test_it_waits_and_names_the_permission_once_in_the_log(self, aws, put, told):
+        put("out/1")
+        put("out/2")
+        aws.clear_faults()
+        aws.add_fault("s3:HEAD", code="AccessDenied", count=6)
+        aws.add_fault("s3:LIST", code="AccessDenied", count=6)
 
+        results = run(make(inference=["s3://bucket/out/1", "s3://bucket/out/2"]))
+
+        assert [result["status"] for result in results] == ["completed", "completed"]
         assert told.text.count("s3:ListBucket") == 1
-        assert aws.request_counts()["s3:HEAD"] > 4
 
     @pytest.mark.parametrize("mode", [{}, {"mode": "reschedule"}])
     def test_the_timeout_names_it(self, mode):

@@ -70,7 +70,7 @@ def test_the_first_failure_ends_it_with_its_index_and_without_its_words(put):
 
     assert (event["status"], event["index"]) == ("failed", 1)
     assert (event["error"]["type"], event["error"]["inference_id"]) == ("ModelFailedError", "id-b")
-    assert set(event) == {"status", "index", "error", "failures", "inferences"}
+    assert set(event) == {"status", "index", "error", "inferences"}
     assert "canary" not in json.dumps(event)
 
 
