@@ -1,8 +1,9 @@
 """Event streams of an answer: nothing lost, errors in our terms, no payload in debug logs, nothing left open.
 
-botocore's own iterator passes over events that its service model does not know, ends without a word when the
-connection closes within a message, and keeps only code and message of an error event. The frames are
-therefore counted and looked at here, between botocore's framing and its parser.
+botocore's own iterator loses events (see :mod:`airflow_provider_aiml.hooks.event_frames`), and keeps only
+code and message of an error event. So the connection is read here. Its streams have no public name for their
+connection, shape and parser: ``_raw_stream``, ``_output_shape`` and ``_parse_event`` are as seen with
+botocore 1.43 and aiobotocore 3.10.
 
 What the events mean, and how bytes become lines or text, is not decided here.
 """
@@ -13,12 +14,13 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from botocore.eventstream import EventStreamBuffer, ParserError
+from botocore.eventstream import ParserError
 from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_aiml.exceptions import ResponseError, UnknownOutcomeError
+from airflow_provider_aiml.hooks.event_frames import EventFrames, cut_off
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
@@ -53,56 +55,6 @@ EVENT_ERRORS = (EventStreamError, AttributeError, KeyError, TypeError, ValueErro
 """What botocore's parser raises over an event: one that is an error, or a payload that is not as modelled."""
 
 _END = object()
-_UNREAD = frozenset({"initial-response"})
-"""Events of the protocol, which say nothing of the answer."""
-
-
-class _Frames:
-    """Cuts the bytes of a connection into messages, and sees to it that none is lost.
-
-    :param raw: the event stream of botocore or aiobotocore, whose private members are read here (seen with
-        botocore 1.43 and aiobotocore 3.10): its shape, its parser and its connection have no public name.
-    """
-
-    def __init__(self, raw: Any) -> None:
-        self._buffer: Any = EventStreamBuffer()
-        self._known = frozenset(raw._output_shape.members)
-        self._given = 0
-        self._read = 0
-
-    def feed(self, chunk: bytes) -> Iterator[Any]:
-        """Give the messages that are whole by now.
-
-        :raises ResponseError: one is of a kind that botocore's service model does not have.
-        """
-        self._read += len(chunk)
-        self._buffer.add_data(chunk)
-        for message in self._buffer:
-            self._given += message.prelude.total_length
-            kind = message.headers.get(":event-type")
-            if message.headers.get(":message-type") == "event" and kind not in self._known:
-                if kind in _UNREAD:
-                    continue
-                raise ResponseError(
-                    f"The stream holds an event that botocore does not know: {kind}",
-                    code="UnknownEvent",
-                    hint="upgrade botocore, or go without a stream",
-                )
-            yield message
-
-    def end(self, missing: int | None = None) -> None:
-        """Take it that the connection is closed.
-
-        :param missing: the bytes that its Content-Length promised and that did not come, which botocore does
-            not mind; None where there was none.
-        :raises ResponseError: it closed early.
-        """
-        if missing or self._read != self._given:
-            raise _cut_off("StreamCut")
-
-
-def _cut_off(code: str) -> ResponseError:
-    return ResponseError("The stream broke off before its end", code=code, retryable=True)
 
 
 def _event_error(error: Exception, message: Any) -> Exception:
@@ -124,7 +76,7 @@ def _explained(error: Exception, explain: Callable[[Exception], InferenceError])
     """Say what an error means once the answer has begun: a connection that ends is a cut answer."""
     failure = explain(error)
     if isinstance(failure, UnknownOutcomeError) and not isinstance(error, ClientError):
-        return _cut_off(type(error).__name__)
+        return cut_off(type(error).__name__)
     return failure
 
 
@@ -151,14 +103,17 @@ class EventStream:
                 yield event
 
     def _events(self) -> Iterator[dict[str, Any]]:
-        frames = _Frames(self._raw)
+        frames = EventFrames(self._raw._output_shape)
         for chunk in self._raw._raw_stream.stream():
-            for message in frames.feed(chunk):
+            for event, message in frames.feed(chunk):
+                if event is not None:
+                    yield event
+                    continue
                 try:
-                    event = self._raw._parse_event(message)
+                    parsed = self._raw._parse_event(message)
                 except EVENT_ERRORS as error:
                     raise _event_error(error, message) from None
-                yield event
+                yield parsed
         frames.end(getattr(self._raw._raw_stream, "length_remaining", None))
 
     def _next(self, events: Iterator[Any]) -> Any:
@@ -204,14 +159,17 @@ class AsyncEventStream:
                 yield event
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
-        frames = _Frames(self._raw)
+        frames = EventFrames(self._raw._output_shape)
         async for chunk, _ in self._raw._raw_stream.content.iter_chunks():
-            for message in frames.feed(chunk):
+            for event, message in frames.feed(chunk):
+                if event is not None:
+                    yield event
+                    continue
                 try:
-                    event = await self._raw._parse_event(message)
+                    parsed = await self._raw._parse_event(message)
                 except EVENT_ERRORS as error:
                     raise _event_error(error, message) from None
-                yield event
+                yield parsed
         frames.end()
 
     async def _next(self, events: AsyncIterator[Any]) -> Any:

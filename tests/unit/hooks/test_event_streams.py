@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError, UnknownOutcomeError
 from airflow_provider_aiml.hooks.bedrock_runtime import BedrockRuntimeHook
 from airflow_provider_aiml.hooks.sagemaker_runtime import SageMakerRuntimeHook
+from airflow_provider_aiml.inference.streaming import payload_parts
 
 CANARY = "canary-4711"
 STREAM = {"Content-Type": "application/vnd.amazon.eventstream"}
@@ -250,3 +251,24 @@ def test_an_error_message_of_the_protocol_has_its_code(events, hook, wire, reply
     with pytest.raises(UnknownOutcomeError) as raised:
         events(hook, *SAGEMAKER)
     assert raised.value.code == "Throttling"
+
+
+@pytest.mark.parametrize("byte", [0, 9, -6])
+def test_a_later_frame_that_is_damaged_is_an_error_behind_what_came_before_it(hook, wire, reply, byte):
+    damaged = bytearray(part(b"two"))
+    damaged[byte] ^= 0xFF
+    wire.reply(reply(part(b"one") + bytes(damaged) + part(b"three"), headers=STREAM))
+    stream = hook.invoke_endpoint_with_response_stream(**SAGEMAKER[1])["Body"]
+    found = []
+
+    with pytest.raises(ResponseError):
+        found.extend(payload_parts(stream))
+    assert found == [b"one"]
+
+
+def test_a_frame_that_claims_to_be_larger_than_any_is_refused_at_once(events, hook, wire, reply):
+    prelude = struct.pack("!II", 1 << 31, 0)
+    wire.reply(reply(prelude + struct.pack("!I", zlib.crc32(prelude)), headers=STREAM))
+
+    with pytest.raises(ResponseError, match="malformed"):
+        events(hook, *SAGEMAKER)

@@ -1,0 +1,240 @@
+"""Answers that are kept while they arrive, of any length in constant memory.
+
+The bytes go to a file on the worker first. So the model is never held up by the store, a store that fails in
+the middle is written again from the file, and what had arrived of a stream that breaks is kept beside the
+answer's place. On S3 the answer goes up in parts meanwhile, and in a file system the file is the answer's own
+under its ``.partial`` name; other stores are written at the end.
+
+The order is that of :mod:`airflow_provider_aiml.inference.stored_answer`: the record first, and only then
+does the answer appear under its name, whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aiml.exceptions import InferenceError, StoredAnswerError
+from airflow_provider_aiml.inference.stored_answer import (
+    PARTIAL_SUFFIX,
+    AnswerStore,
+    log,
+    unusable_place,
+    write_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from io import FileIO
+
+    from airflow_provider_aiml.inference.growing_upload import GrowingUpload
+
+    OpenUpload = Callable[[Callable[[int, int], bytes]], GrowingUpload]
+
+__all__ = ["StoredStream", "StreamStore"]
+
+_PIECE = 1024 * 1024
+_GATHERED = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStream:
+    """An answer that is kept and was not read into memory.
+
+    :param size: its bytes.
+    :param members: the other members of the response.
+    """
+
+    size: int
+    members: Mapping[str, Any]
+
+
+class _Spool:
+    """The bytes of a stream, in a file on this machine.
+
+    Pieces are gathered in one buffer before they are hashed and written: calls that let go of the
+    interpreter's lock wait for it beside busy threads, and fresh memory for each would cost more than both.
+
+    :param file: an unbuffered binary file.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._buffer = memoryview(bytearray(_GATHERED))
+        self._held = 0
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self._held + len(piece) > _GATHERED:
+            self.flush()
+        if len(piece) > _GATHERED:
+            self._put(memoryview(piece))
+            return
+        self._buffer[self._held : self._held + len(piece)] = piece
+        self._held += len(piece)
+
+    def flush(self) -> None:
+        self._put(self._buffer[: self._held])
+        self._held = 0
+
+    def _put(self, block: memoryview) -> None:
+        self._digest.update(block)
+        try:
+            while block:
+                block = block[self._file.write(block) :]
+        except OSError as error:
+            failure = StoredAnswerError(
+                f"The worker's disk takes no more of the answer: {type(error).__name__}",
+                may_have_been_billed=True,
+                hint="give the worker room for the whole answer, in TMPDIR or where output_uri is a file",
+            )
+        else:
+            return
+        raise failure
+
+    def read(self, start: int, size: int) -> bytes:
+        return os.pread(self._file.fileno(), size, start)
+
+    def pieces(self) -> Iterator[bytes]:
+        self.flush()
+        for start in range(0, self.size, _PIECE):
+            yield self.read(start, min(_PIECE, self.size - start))
+
+    @property
+    def sha256(self) -> str:
+        self.flush()
+        return self._digest.hexdigest()
+
+
+class StreamStore(AnswerStore):
+    """A place that keeps one answer, written while it arrives."""
+
+    def kept(self) -> StoredStream | None:
+        """Tell of the answer that is there, or give None where it is absent, not whole, or another's.
+
+        :raises StoredAnswerError: the place cannot be read.
+        """
+        record = self._read_record() or {}
+        if record.get("state") != "answered" or record.get("identity") != self.identity:
+            return None
+        if self._attempt("read", self._sha256) != record.get("sha256"):
+            log.warning(
+                "%s does not hold the answer that its record names. The model is asked again.", self.uri
+            )
+            return None
+        return StoredStream(int(record["size"]), record.get("members") or {})
+
+    def save_stream(
+        self, pieces: Iterable[bytes], members: Mapping[str, Any], open_upload: OpenUpload | None = None
+    ) -> StoredStream:
+        """Keep an answer while it arrives.
+
+        :param pieces: its bytes, cut anywhere.
+        :param members: the other members of the response.
+        :param open_upload: begins an upload that grows with the answer; None where there is no such thing.
+        :raises StoredAnswerError: it cannot be kept; the inference was paid for.
+        :raises Exception: what ``pieces`` raised; what had arrived is at the ``.partial`` name.
+        """
+        with self._spooled() as spool:
+            upload = open_upload(spool.read) if open_upload and not self._is_local else None
+            try:
+                self._receive(pieces, spool, upload)
+                record = {
+                    "state": "answered",
+                    "sha256": spool.sha256,
+                    "size": spool.size,
+                    "members": dict(members),
+                }
+                self._attempt("write", lambda: self._write_record(record), paid=True)
+                self._appear(spool, upload)
+            finally:
+                if upload is not None:
+                    upload.close()
+        return StoredStream(spool.size, members)
+
+    def _receive(self, pieces: Iterable[bytes], spool: _Spool, upload: GrowingUpload | None) -> None:
+        try:
+            for piece in pieces:
+                spool.write(piece)
+                if upload is not None and upload.wants(spool.size):
+                    spool.flush()
+                    upload.grown(spool.size)
+        except BaseException as error:
+            kept = self._keep_partial(spool)
+            if isinstance(error, InferenceError) and kept:
+                told = f"the {spool.size} bytes that did arrive are kept at {self.uri}{PARTIAL_SUFFIX}"
+                error.hint = "; ".join(filter(None, (error.hint, told)))
+            raise
+
+    def _keep_partial(self, spool: _Spool) -> bool:
+        """Keep what did arrive; in a file system it is there already."""
+        if not spool.size:
+            return False
+        try:
+            if self._is_local:
+                spool.flush()
+            else:
+                beside = self._beside(PARTIAL_SUFFIX)
+                self._attempt("write", lambda: write_object(beside, spool.pieces()), paid=True)
+        except (StoredAnswerError, OSError) as error:
+            log.warning("The %d bytes that did arrive are not kept: %s", spool.size, type(error).__name__)
+            return False
+        return True
+
+    def _appear(self, spool: _Spool, upload: GrowingUpload | None) -> None:
+        """Let the answer appear under its name."""
+        spool.flush()
+        if self._is_local:
+            self._attempt("write", lambda: os.replace(self._local(PARTIAL_SUFFIX), self._local()), paid=True)
+            return
+        try:
+            if upload is not None and upload.complete(spool.size):
+                return
+        except Exception as error:
+            log.warning(
+                "The upload in parts to %s failed (%s); the answer is written again, from the worker's disk",
+                self.uri,
+                type(error).__name__,
+            )
+        self._attempt("write", lambda: write_object(self.path, spool.pieces()), paid=True)
+
+    @property
+    def _is_local(self) -> bool:
+        return getattr(self.path, "protocol", "file") in ("", "file", "local")
+
+    def _local(self, suffix: str = "") -> Path:
+        path: Any = self.path
+        return Path(getattr(path, "path", None) or path).with_name(self.path.name + suffix)
+
+    @contextmanager
+    def _spooled(self) -> Iterator[_Spool]:
+        with self._open_spool() as file:
+            yield _Spool(file)
+
+    def _open_spool(self) -> FileIO:
+        try:
+            if not self._is_local:
+                return tempfile.TemporaryFile(buffering=0, prefix="streamed-answer-")
+            target = self._local(PARTIAL_SUFFIX)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return target.open("w+b", buffering=0)
+        except OSError as error:
+            failure = unusable_place(self.uri if self._is_local else "TMPDIR", "write", error, paid=True)
+        raise failure
+
+    def _sha256(self) -> str | None:
+        digest = hashlib.sha256()
+        try:
+            with self.path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+        except FileNotFoundError:
+            return None
+        return digest.hexdigest()
