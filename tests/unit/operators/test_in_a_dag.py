@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from airflow.sdk import DAG, task
+from airflow.sdk.execution_time import task_runner
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
@@ -14,7 +17,7 @@ from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointOperator,
 )
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
-from tests.unit.running import run
+from tests.unit.running import defer, event_of, resume, run
 
 TASKS = {
     SageMakerInvokeEndpointOperator: {"endpoint_name": "{{ params.name }}", "payload": {"a": ["{{ ds }}"]}},
@@ -212,3 +215,45 @@ def test_a_turn_of_a_conversation_takes_the_history_of_the_one_before(dag):
     )
 
     assert second.upstream_task_ids == {"first"}
+
+
+@pytest.fixture
+def pushed(monkeypatch):
+    """Let Airflow's task runner push a result, and collect the XComs instead of sending them."""
+    xcoms = {}
+    monkeypatch.setattr(task_runner, "_xcom_push", lambda ti, key, value, **_: xcoms.update({key: value}))
+
+    def push(made, result):
+        made.multiple_outputs = True
+        made.dag = DAG("pushing", schedule=None)
+        instance = SimpleNamespace(task=made, is_mapped=False)
+        task_runner._push_xcom_if_needed(result, instance, structlog.get_logger())
+        return xcoms
+
+    return push
+
+
+def test_multiple_outputs_give_one_xcom_per_key(aws, s3, pushed):
+    aws.add_endpoint("echo")
+    made = SageMakerInvokeEndpointOperator(task_id="t", endpoint_name="echo", payload={"a": 1})
+
+    xcoms = pushed(made, run(made))
+
+    assert xcoms["body"] == {"a": 1}
+    assert xcoms["content_type"] == "application/json"
+
+
+def test_multiple_outputs_give_one_xcom_per_key_after_a_deferral_too(aws, s3, pushed):
+    def make():
+        return SageMakerAsyncInferenceSensor(
+            task_id="t", output_location="s3://bucket/out/1", deferrable=True
+        )
+
+    deferral = defer(make())
+    s3.put_object(Bucket="bucket", Key="out/1", Body=b"{}")
+    made = make()
+
+    xcoms = pushed(made, resume(made, deferral, event_of(deferral.trigger)))
+
+    assert xcoms["output_location"] == "s3://bucket/out/1"
+    assert xcoms["status"] == "completed"
