@@ -221,12 +221,12 @@ def test_a_turn_of_a_conversation_takes_the_history_of_the_one_before(dag):
 def pushed(monkeypatch):
     """Let Airflow's task runner push a result, and collect the XComs instead of sending them."""
     xcoms = {}
-    monkeypatch.setattr(task_runner, "_xcom_push", lambda ti, key, value, **_: xcoms.update({key: value}))
+    monkeypatch.setattr(task_runner, "_xcom_push", lambda *_, **__: None)
 
     def push(made, result):
         made.multiple_outputs = True
         made.dag = DAG("pushing", schedule=None)
-        instance = SimpleNamespace(task=made, is_mapped=False)
+        instance = SimpleNamespace(task=made, is_mapped=False, xcom_push=xcoms.__setitem__)
         task_runner._push_xcom_if_needed(result, instance, structlog.get_logger())
         return xcoms
 
