@@ -1,0 +1,153 @@
+"""Processes killed and S3 made to fail, all along an inference's life: nothing is lost or bought twice.
+
+CI runs a short form; ``make e2e`` elsewhere, and ``E2E_CHAOS=full``, all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+
+import pytest
+from tests.e2e.dags.pausing import announced
+from tests.e2e.processes import wait_until
+from tests.e2e.test_kills import alive
+
+pytestmark = pytest.mark.timeout(400)
+FULL = os.environ.get("E2E_CHAOS") == "full" or not os.environ.get("CI")
+SECONDS = 150
+POINTS = (
+    "started",
+    "planned",
+    "written down",
+    "sent",
+    "answer written down",
+    "before the deferral",
+    "resumed",
+    "before the output is read",
+    "output read",
+    "before the result is pushed",
+)
+SHORT = {("task", "sent"), ("task", "before the deferral"), ("supervisor", "planned"), ("supervisor", "sent")}
+CASES = [
+    (victim, point)
+    for victim in ("task", "supervisor")
+    for point in POINTS
+    # An orphan that lives on between its intent and its sending is the window that the docs name.
+    if (victim, point) != ("supervisor", "written down") and (FULL or (victim, point) in SHORT)
+]
+FAULTS = {
+    "503": {"code": "SlowDown", "status": 503},
+    "500": {"code": "InternalError", "status": 500},
+    "reset": {"kind": "drop"},
+    "slow": {"kind": "delay", "seconds": 3.0},
+    "expired": {"code": "ExpiredToken", "status": 400},
+}
+OUTAGE_SECONDS = 60 if FULL else 12
+
+
+@pytest.fixture
+def begin(site, control):
+    """Start a run on an endpoint of its own."""
+
+    site.wait_for_dags({"e2e_chaos", "e2e_many"})
+
+    def start(dag_id: str, model: str = "echo", **params):
+        name = f"chaos-{uuid.uuid4().hex[:8]}"
+        control.add_endpoint(
+            name,
+            model,
+            asynchronous=True,
+            s3_output_path=f"s3://demo-inference/{name}/out",
+            s3_failure_path=f"s3://demo-inference/{name}/failed",
+        )
+        site.api.unpause(dag_id)
+        return name, site.api.trigger(dag_id, endpoint_name=name, **params)
+
+    return start
+
+
+@pytest.fixture
+def deferred(site):
+    """Wait until a run's task is in a triggerer."""
+
+    def wait(dag_id: str, run_id: str):
+        def there():
+            task = site.api.task(dag_id, run_id, "score")
+            return task and task.state == "deferred" and task.triggerer_id
+
+        return wait_until(there, SECONDS, "the wait is in the triggerer")
+
+    return wait
+
+
+def running(site, component):
+    """Give the process of a component that was not killed yet."""
+    return next(one for name, one in site.processes.items() if component in name and not one.ended)
+
+
+@pytest.mark.parametrize(("victim", "point"), CASES)
+def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(
+    site, control, pauses, begin, victim, point
+):
+    pause = f"{victim}-{uuid.uuid4().hex[:8]}"
+    name, run_id = begin("e2e_chaos", pause=pause, point=point)
+    pids = wait_until(lambda: announced(pauses, pause), SECONDS, f"the task pauses: {point}")
+
+    os.kill(pids[victim], signal.SIGKILL)
+    if victim == "supervisor":
+        wait_until(
+            lambda: (site.api.task("e2e_chaos", run_id, "score").try_number or 0) > 1,
+            SECONDS,
+            "Airflow has noticed that the supervisor is gone",
+        )
+        (pauses / pause).unlink()
+        wait_until(lambda: not alive(pids["task"]), SECONDS, "the orphan has stopped")
+    state = site.api.wait_for_run("e2e_chaos", run_id, SECONDS)
+
+    task = site.api.task("e2e_chaos", run_id, "score")
+    assert state == "success", site.output()
+    assert site.api.xcom(task)["body"] == {"paid": "once"}
+    assert len(control.invocations(name)) == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS if FULL else ["503", "expired"])
+def test_a_wait_rides_out_an_s3_that_fails(site, control, pauses, begin, deferred, fault):
+    name, run_id = begin("e2e_many", "gated:model", inferences=3)
+    deferred("e2e_many", run_id)
+
+    control.add_fault("s3:*", **FAULTS[fault], for_seconds=OUTAGE_SECONDS, resource="demo-inference")
+    (pauses / name).touch()
+    state = site.api.wait_for_run("e2e_many", run_id, SECONDS + OUTAGE_SECONDS)
+
+    assert state == "success", site.output()
+    assert site.api.xcom(site.api.task("e2e_many", run_id, "score")) == 3
+    assert len(control.invocations(name)) == 3
+
+
+def test_500_waits_survive_the_restart_of_their_triggerer(site, control, pauses, begin, deferred):
+    name, run_id = begin("e2e_many", "gated:model", inferences=500 if FULL else 100)
+    deferred("e2e_many", run_id)
+
+    running(site, "triggerer").kill()
+    site.add("triggerer", f"triggerer-{uuid.uuid4().hex[:4]}")
+    (pauses / name).touch()
+    state = site.api.wait_for_run("e2e_many", run_id, 2 * SECONDS)
+
+    received = control.invocations(name)
+    assert state == "success", site.output()
+    assert len(received) == len({one.inference_id for one in received}) == (500 if FULL else 100)
+
+
+def test_a_wait_survives_the_kill_of_the_scheduler(site, control, pauses, begin, deferred):
+    name, run_id = begin("e2e_many", "gated:model", inferences=3)
+    deferred("e2e_many", run_id)
+
+    running(site, "scheduler").kill()
+    (pauses / name).touch()
+    site.add("scheduler", f"scheduler-{uuid.uuid4().hex[:4]}")
+    state = site.api.wait_for_run("e2e_many", run_id, 2 * SECONDS)
+
+    assert state == "success", site.output()
+    assert len(control.invocations(name)) == 3
