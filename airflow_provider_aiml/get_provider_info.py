@@ -32,10 +32,16 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [
             _modules(_SAGEMAKER, "operators.sagemaker"),
-            _modules(_BEDROCK, "operators.bedrock"),
+            _modules(_BEDROCK, "operators.bedrock", "operators.bedrock_async", "operators.bedrock_checks"),
         ],
-        "sensors": [_modules(_SAGEMAKER, "sensors.sagemaker")],
-        "triggers": [_modules(_SAGEMAKER, "triggers.sagemaker")],
+        "sensors": [
+            _modules(_SAGEMAKER, "sensors.sagemaker"),
+            _modules(_BEDROCK, "sensors.bedrock"),
+        ],
+        "triggers": [
+            _modules(_SAGEMAKER, "triggers.sagemaker"),
+            _modules(_BEDROCK, "triggers.bedrock"),
+        ],
     }
 
 

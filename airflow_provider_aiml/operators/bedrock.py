@@ -14,6 +14,12 @@ from airflow_provider_aiml.inference.arguments import (
     read_number,
 )
 from airflow_provider_aiml.inference.conversation import from_json, system_blocks
+from airflow_provider_aiml.operators.bedrock_async import BedrockStartAsyncInvokeOperator
+from airflow_provider_aiml.operators.bedrock_checks import (
+    BedrockApplyGuardrailOperator,
+    BedrockCountTokensOperator,
+)
+from airflow_provider_aiml.streamed_task import StreamedTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,11 +29,24 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.identity import TaskIdentity
     from airflow_provider_aiml.inference.stored_answer import Answer
 
+__all__ = [
+    "BedrockApplyGuardrailOperator",
+    "BedrockConverseOperator",
+    "BedrockCountTokensOperator",
+    "BedrockInvokeModelOperator",
+    "BedrockStartAsyncInvokeOperator",
+]
+
 INPUT_TEMPLATES = (".json.j2", ".txt.j2")
 _HOOK = "airflow_provider_aiml.hooks.bedrock_runtime"
+_RESPONSE_KEYS = {
+    "contentType": "content_type",
+    "performanceConfigLatency": "performance_config_latency",
+    "serviceTier": "service_tier",
+}
 
 
-class BedrockInvokeModelOperator(AnswerTask):
+class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
     """Ask a Bedrock model in the model's own format.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html
@@ -35,6 +54,9 @@ class BedrockInvokeModelOperator(AnswerTask):
     Takes the parameters of the amazon provider's operator of the same name, and gives its result, the decoded
     body (base64 text where its content type is not known). The whole result, on which ``result_expression``
     works, is ``{"body", "content_type", "performance_config_latency", "service_tier"}``.
+
+    With ``stream`` the chunks are put together to the body that the model's family answers without one; for a
+    family that is not known here the body is the list of the chunks, and ``"body_form"`` is ``"chunks"``.
 
     :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
     :param input_data: the body in the model's own format. At most 25,000,000 bytes. (templated)
@@ -55,6 +77,8 @@ class BedrockInvokeModelOperator(AnswerTask):
     """
 
     operation = "InvokeModel"
+    streamed_operation = "InvokeModelWithResponseStream"
+    service = "bedrock-runtime"
     hook_module = _HOOK
     hook_name = "BedrockRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (
@@ -147,12 +171,27 @@ class BedrockInvokeModelOperator(AnswerTask):
         """Invoke the model."""
         from airflow_provider_aiml.inference.stored_answer import Answer
 
+        if self.stream:
+            return self._ask_for_stream(request)
         response = self.hook.invoke_model(**request)
-        keys = {"contentType": "content_type", "performanceConfigLatency": "performance_config_latency"}
-        keys |= {"serviceTier": "service_tier"}
-        return Answer(
-            response["body"], {ours: response[key] for key, ours in keys.items() if key in response}
-        )
+        return Answer(response["body"], _members(response))
+
+    def _ask_for_stream(self, request: Mapping[str, Any]) -> Answer:
+        from airflow_provider_aiml.inference.stored_answer import Answer
+        from airflow_provider_aiml.inference.streaming import model_answer
+
+        progress = self.progress(self.model_id)
+        response = self.hook.invoke_model_with_response_stream(**request)
+        with response["body"] as events:
+            answer = model_answer(events, progress)
+        members = _members(response)
+        if answer.family is None:
+            self.log.warning(
+                "How this model streams is not known here, so the body is the list of its chunks instead of "
+                "what it answers without a stream"
+            )
+            members["body_form"] = "chunks"
+        return Answer(answer.body, members)
 
     def read_answer(self, answer: Answer) -> dict[str, Any]:
         """Decode the body by the response's content type."""
@@ -162,6 +201,10 @@ class BedrockInvokeModelOperator(AnswerTask):
     def default_result(self, result: Any) -> Any:
         """Give the body alone, as the amazon provider's operator does."""
         return result["body"]
+
+
+def _members(response: Mapping[str, Any]) -> dict[str, Any]:
+    return {ours: response[key] for key, ours in _RESPONSE_KEYS.items() if key in response}
 
 
 class BedrockConverseOperator(ConverseTask):

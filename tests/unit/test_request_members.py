@@ -7,11 +7,18 @@ import inspect
 import pytest
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference.requests import api_members, load_operation
-from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
+from airflow_provider_aiml.operators.bedrock import (
+    BedrockApplyGuardrailOperator,
+    BedrockConverseOperator,
+    BedrockCountTokensOperator,
+    BedrockInvokeModelOperator,
+    BedrockStartAsyncInvokeOperator,
+)
 from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointAsyncOperator,
     SageMakerInvokeEndpointOperator,
 )
+from airflow_provider_aiml.sensors.bedrock import BedrockAsyncInvokeSensor
 from tests.unit.running import run
 
 OPERATORS = {
@@ -23,6 +30,10 @@ OPERATORS = {
         {"body": "input_data", "accept": "accept_type"},
     ),
     BedrockConverseOperator: ("bedrock-runtime", "Converse", {"messages": "message"}),
+    BedrockApplyGuardrailOperator: ("bedrock-runtime", "ApplyGuardrail", {}),
+    BedrockCountTokensOperator: ("bedrock-runtime", "CountTokens", {}),
+    BedrockStartAsyncInvokeOperator: ("bedrock-runtime", "StartAsyncInvoke", {}),
+    BedrockAsyncInvokeSensor: ("bedrock-runtime", "GetAsyncInvoke", {"invocation_arn": "invocation"}),
 }
 CASES = [(operator, *of_api) for operator, of_api in OPERATORS.items()]
 
@@ -65,7 +76,14 @@ def test_every_template_field_is_an_attribute(operator):
 
 
 def _body_of(operator):
-    named = {BedrockInvokeModelOperator: "input_data", BedrockConverseOperator: "message"}
+    named = {
+        BedrockInvokeModelOperator: "input_data",
+        BedrockConverseOperator: "message",
+        BedrockCountTokensOperator: "message",
+        BedrockApplyGuardrailOperator: "content",
+        BedrockStartAsyncInvokeOperator: "model_input",
+        BedrockAsyncInvokeSensor: "invocation",
+    }
     return named.get(operator, "payload")
 
 

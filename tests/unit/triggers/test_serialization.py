@@ -20,6 +20,22 @@ LOCATIONS = {
     "deadline": "2026-11-20T00:00:00+00:00",
 }
 EXAMPLES = {
+    "BedrockAsyncInvokeTrigger": [
+        {"invocations": ["arn:aws:bedrock:us-east-1:123456789012:async-invoke/abcdef123456"]},
+        {
+            "invocations": ["arn:aws:bedrock:eu-west-1:123456789012:async-invoke/abcdef123456"],
+            "poll_interval": 0.5,
+            "exponential_backoff": True,
+            "max_wait": 300.0,
+            "timeout_at": 1_800_000_000.25,
+            "started_at": 1_700_000_000.5,
+            "max_faults": None,
+            "aws_conn_id": None,
+            "region_name": "eu-west-1",
+            "verify": "/etc/ca.pem",
+            "botocore_config": {"read_timeout": 5},
+        },
+    ],
     "SageMakerAsyncInferenceTrigger": [
         {"inferences": [LOCATIONS]},
         {

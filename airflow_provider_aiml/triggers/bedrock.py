@@ -1,0 +1,169 @@
+"""The wait for Bedrock's asynchronous invocations, in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_aiml.exceptions import AccessDeniedError, InferenceError
+from airflow_provider_aiml.inference.invocations import InvocationWait, read_invocations
+from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_KWARGS = (
+    "invocations",
+    "poll_interval",
+    "exponential_backoff",
+    "max_wait",
+    "timeout_at",
+    "started_at",
+    "max_faults",
+    "aws_conn_id",
+    "region_name",
+    "verify",
+    "botocore_config",
+)
+_hooks: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
+"""Hooks in use, by connection and settings: their waits share one client."""
+
+
+class BedrockAsyncInvokeTrigger(BaseTrigger):
+    """Wait until each invocation has completed, or the first one fails.
+
+    Its one event holds ``status``, ``index`` (of the invocation that ended the wait), ``error`` (a typed
+    error as a mapping, without the model's words) and ``invocations``. The status is ``completed``,
+    ``failed``, ``expired`` (``timeout_at`` passed), ``unreadable`` or ``error`` (nothing to wait for).
+
+    :param invocations: the ARNs.
+    :param poll_interval: seconds between two questions. Default: 60.
+    :param exponential_backoff: ask less and less often. Default: False.
+    :param max_wait: seconds between two questions at most, with ``exponential_backoff``.
+    :param timeout_at: seconds since the epoch at which the wait ends; None waits for ever. It is absolute, so
+        that a restart does not extend it.
+    :param started_at: seconds since the epoch at which the wait began; a restart goes on with its back-off.
+    :param max_faults: failed questions in a row after which the wait gives up; None never does.
+    :param aws_conn_id: the connection, as in the task.
+    :param region_name: the region, as in the task.
+    :param verify: TLS verification, as in the task.
+    :param botocore_config: botocore's settings, as in the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        invocations: list[str],
+        poll_interval: float = 60,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        timeout_at: float | None = None,
+        started_at: float | None = None,
+        max_faults: int | None = 10,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.invocations = invocations
+        self.poll_interval = poll_interval
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.timeout_at = timeout_at
+        self.started_at = started_at
+        self.max_faults = max_faults
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class path and the kwargs from which this trigger is made anew."""
+        classpath = "airflow_provider_aiml.triggers.bedrock.BedrockAsyncInvokeTrigger"
+        return classpath, {name: getattr(self, name) for name in _KWARGS}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then say how it ended, in one event."""
+        try:
+            event = await self._wait(read_invocations(self.invocations, "invocations"))
+        except InferenceError as error:
+            event = self._event("error", error=error)
+        yield TriggerEvent(event)
+
+    async def _wait(self, arns: list[str]) -> dict[str, Any]:
+        """Wait for all, or until the first that does not complete."""
+        watches = {asyncio.ensure_future(self._watch(arn)): index for index, arn in enumerate(arns)}
+        pending = set(watches)
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for watch in sorted(done, key=watches.__getitem__):
+                    verdict = watch.result()
+                    if verdict.status != "completed":
+                        return self._event(verdict.status, watches[watch], verdict.error)
+        finally:
+            for watch in pending:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+        return self._event("completed")
+
+    async def _watch(self, arn: str) -> Verdict:
+        """Ask for one invocation until it has ended; with expired keys, over a connection read anew."""
+        wait = InvocationWait(arn, self.timeout_at, self.max_faults)
+        schedule = PollSchedule(self.poll_interval, self.exponential_backoff, self.max_wait, arn)
+        polls, elapsed = 0, max(0.0, time.time() - (self.started_at or time.time()))
+        while True:
+            # The amazon provider takes a second to import, which other triggers should not wait for.
+            hook = await asyncio.to_thread(self._shared_hook)
+            async with hook.aclient():
+                while True:
+                    verdict, renew = await _ask(hook, wait)
+                    if verdict is not None:
+                        return verdict
+                    polls += 1
+                    await asyncio.sleep(self._pause(schedule.delay(polls, elapsed)))
+                    if renew:
+                        break
+            if _hooks.get(self._key) is hook:
+                del _hooks[self._key]
+
+    def _pause(self, delay: float) -> float:
+        """Shorten a pause that would go beyond the end of the wait."""
+        return delay if self.timeout_at is None else max(0.0, min(delay, self.timeout_at - time.time()))
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return (self.aws_conn_id, self.region_name, self.verify, repr(self.botocore_config))
+
+    def _shared_hook(self) -> Any:
+        from airflow_provider_aiml.hooks.bedrock_runtime import BedrockRuntimeHook
+
+        hook = _hooks.get(self._key)
+        if hook is None:
+            hook = _hooks[self._key] = BedrockRuntimeHook(
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                config=self.botocore_config,
+            )
+        return hook
+
+    def _event(
+        self, status: str, index: int | None = None, error: InferenceError | None = None
+    ) -> dict[str, Any]:
+        facts = error.to_dict() if error else None
+        return {"status": status, "index": index, "error": facts, "invocations": self.invocations}
+
+
+async def _ask(hook: Any, wait: InvocationWait) -> tuple[Verdict | None, bool]:
+    """Ask once; say what follows, and whether the keys have to be read anew."""
+    try:
+        answer = await hook.aget_async_invoke(invocation_arn=wait.arn)
+    except InferenceError as error:
+        return wait.on_error(error, time.time()), isinstance(error, AccessDeniedError)
+    return wait.on_answer(str(answer["status"]), time.time()), False
