@@ -73,9 +73,9 @@ with DAG(
     @task
     def list_inputs(day: str, params=None) -> list[str]:
         """List the day's objects; without any, scoring and report are skipped."""
-        folder = ObjectStoragePath(f"s3://{params['bucket']}/daily/{day}", conn_id="aws_default")
-        places = folder.iterdir() if folder.is_dir() else ()
-        return sorted(f"s3://{place.bucket}/{place.key}" for place in places)
+        location = f"s3://{params['bucket']}/daily/{day}"
+        folder = ObjectStoragePath(location, conn_id="aws_default")
+        return sorted(f"{location}/{place.name}" for place in folder.iterdir()) if folder.is_dir() else []
 
     day = deliver()
 
