@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.local_aws.async_queue import AsyncQueue
 from airflow_provider_aiml.local_aws.bedrock_front import BedrockFront
+from airflow_provider_aiml.local_aws.cloudformation.service import CloudFormation
 from airflow_provider_aiml.local_aws.endpoints import AsyncConfig, Endpoint, Endpoints, resolve_model
+from airflow_provider_aiml.local_aws.execute_api.deployments import Deployments
+from airflow_provider_aiml.local_aws.execute_api.gateway import ExecuteApi, place_of
+from airflow_provider_aiml.local_aws.execute_api.keyring import Keyring
 from airflow_provider_aiml.local_aws.faults import Fault, Faults, Target
 from airflow_provider_aiml.local_aws.front import Front
 from airflow_provider_aiml.local_aws.invoking import Containers
 from airflow_provider_aiml.local_aws.messages import Answer, Request
+from airflow_provider_aiml.local_aws.moto_clients import MotoClients
 from airflow_provider_aiml.local_aws.processes import ContainerLostError, ModelProcesses
 from airflow_provider_aiml.local_aws.sagemaker_runtime import SageMakerRuntime
 from airflow_provider_aiml.local_aws.witness import Witness
@@ -72,6 +77,10 @@ class Cloud:
             self.faults,
             self.witness,
         )
+        clients = MotoClients(self.moto, self._watch)
+        self._clients, self._deployments, self._keyring = clients, Deployments(), Keyring()
+        self.cloudformation = CloudFormation(clients, self.faults)
+        self.execute_api = ExecuteApi(clients, self._deployments, self._keyring, self.front.answer)
         self._loading: asyncio.Task[Any] | None = None
 
     async def start(self) -> None:
@@ -88,6 +97,7 @@ class Cloud:
 
     async def close(self) -> None:
         """End the queue, the containers and moto's threads."""
+        await self.cloudformation.clear()
         await self.queue.clear()
         await self.bedrock.clear()
         if self._loading is not None:
@@ -101,12 +111,22 @@ class Cloud:
             await self.endpoints.add(endpoint)
 
     async def _elsewhere(self, request: Request) -> Answer:
+        if place := place_of(request):
+            return await self.execute_api.handle(request, place)
+        if request.signing_name == "cloudformation":
+            return await self.cloudformation.handle(request)
         answer = await self.moto.handle(request)
+        await asyncio.to_thread(self._watch, request, answer)
         target = request.headers.get("x-amz-target", "")
         if target.startswith("SageMaker.") and answer.status == 200:
             members = json.loads(request.body or b"{}")
             self.endpoints.control_plane_changed(target.partition(".")[2], request.region, members)
         return answer
+
+    def _watch(self, request: Request, answer: Answer) -> None:
+        """See what moto answered, whoever asked; in a worker thread."""
+        self._deployments.watch(self._clients, request, answer)
+        self._keyring.watch(request, answer)
 
     async def _control(self, request: Request) -> Answer:
         method = request.raw_path.removeprefix("/_local_aws/")
@@ -168,9 +188,13 @@ class Cloud:
         return {"pids": self.processes.pids()}
 
     async def _reset(self) -> dict[str, Any]:
+        await self.cloudformation.clear()
         await self.queue.clear()
         await self.bedrock.clear()
         self.faults.clear()
+        self._deployments.clear()
+        self._keyring.clear()
+        self.execute_api.clear()
         self.endpoints.clear()
         await self.moto.reset()
         await self._fill()

@@ -140,7 +140,7 @@ def own_target(operation: Operation, request: Request) -> Target:
 
 def target_of(request: Request) -> Target:
     """Say what a request to one of moto's services is about."""
-    service = request.signing_name or "s3"
+    service = request.signing_name or ("execute-api" if _is_api_host(request) else "s3")
     if target := request.headers.get("x-amz-target"):
         name = target.rpartition(".")[2]
         return Target(f"{service}:{name}", _resource_in_json(request.body))
@@ -152,6 +152,13 @@ def target_of(request: Request) -> Target:
     if service == "s3":
         return _s3_target(request)
     return Target(f"{service}:{request.method}", unquote(request.raw_path))
+
+
+def _is_api_host(request: Request) -> bool:
+    """Whether an unsigned request is for a deployed API, and no object of S3's."""
+    return ".execute-api." in request.headers.get("host", "") or request.raw_path.startswith(
+        "/_aws/execute-api/"
+    )
 
 
 def _resource_in_json(body: bytes) -> str:

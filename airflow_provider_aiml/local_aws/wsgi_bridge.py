@@ -60,6 +60,10 @@ class Moto:
         """Let moto answer ``request``."""
         return await self._in_thread(self._call, request)
 
+    def handle_now(self, request: Request) -> Answer:
+        """Let moto answer ``request``; for a thread that is not the event loop's."""
+        return self._call(request)
+
     def _call(self, request: Request) -> Answer:
         started: list[Any] = []
 
