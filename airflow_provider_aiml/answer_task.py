@@ -17,7 +17,7 @@ from airflow_provider_aiml.aws_task import (
     stop_if_orphaned,
     task_identity,
 )
-from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.exceptions import InferenceError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
@@ -108,6 +108,11 @@ class PaidTask(ResultTask):
         super().__init__(**kwargs)
         self.reinvoke = reinvoke
 
+    @property
+    def called_operation(self) -> str:
+        """The operation that is really called: :attr:`operation`, or its stream."""
+        return self.operation
+
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Name the members that the task's author knows by another name, for errors."""
         return {}
@@ -165,14 +170,24 @@ class AnswerTask(PaidTask):
         with self.careful():
             check_place(self.output_uri, "output_uri", folder=True)
             request = self.build_request()
-            self.check(self.operation, request, self.argument_names(request))
+            self.check(self.called_operation, request, self.argument_names(request))
             identity = self.identity(context, request)
             store = self.store(identity)
-            answer = self.find(store) or self._buy(context, identity, store, request)
-            result = self.read_answer(answer)
+            result = self.answered(context, identity, store, request)
             if store is not None:
                 result["output_uri"] = store.uri
             return self.give(result)
+
+    def answered(
+        self, context: Context, identity: str, store: AnswerStore | None, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Find the answer or buy it, and give the whole result.
+
+        :param identity: who asks what.
+        :param store: the place that keeps the answer; None without.
+        :param request: the request's members by their snake_case names.
+        """
+        return self.read_answer(self.find(store) or self._buy(context, identity, store, request))
 
     def _buy(
         self, context: Context, identity: str, store: AnswerStore | None, request: Mapping[str, Any]
@@ -184,7 +199,7 @@ class AnswerTask(PaidTask):
             return self.ask(request)
         try:
             answer = self.ask(request)
-        except ResponseError as error:
+        except InferenceError as error:
             if error.partial_body:
                 store.save_partial(error.partial_body)
             raise

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_aiml.answer_task import PaidTask
 from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned, task_identity
-from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
+from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
 from airflow_provider_aiml.inference.conversation import extend_history, message_text, to_json
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.structured_output import check_schema_mode
+from airflow_provider_aiml.streamed_task import StreamedTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ class Plan:
         return {**self.request, **asked}
 
 
-class ConverseTask(PaidTask):
+class ConverseTask(StreamedTask):
     """A task that holds a conversation with a model.
 
     :param documents: documents to attach: paths, URIs of any object storage, or mappings of ``uri`` with
@@ -106,9 +106,11 @@ class ConverseTask(PaidTask):
     """
 
     operation = "Converse"
+    streamed_operation = "ConverseStream"
+    service = _SERVICE
     body_keys: ClassVar[Sequence[str]] = ("text", "message", "history")
     template_fields: Sequence[str] = (
-        *PaidTask.template_fields,
+        *StreamedTask.template_fields,
         "documents",
         "images",
         "history_uri",
@@ -171,8 +173,14 @@ class ConverseTask(PaidTask):
         :param request: the request's members by their snake_case names.
         :return: Converse's response.
         """
-        response: Mapping[str, Any] = self.hook.converse(**request)
-        return response
+        if not self.stream:
+            response: Mapping[str, Any] = self.hook.converse(**request)
+            return response
+        from airflow_provider_aiml.inference.streaming import converse_answer
+
+        progress = self.progress(self.model_id)
+        with self.hook.converse_stream(**request)["stream"] as events:
+            return converse_answer(events, progress)
 
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Tell the new message from the history, for errors."""
@@ -189,7 +197,7 @@ class ConverseTask(PaidTask):
             outcome = self._found(plan)
             store = None
             if outcome is None:
-                self.check(self.operation, plan.request, self.argument_names(plan.request))
+                self.check(self.called_operation, plan.request, self.argument_names(plan.request))
                 identity = self.identity(context, plan.identified)
                 store = self.store(identity)
                 outcome = self._hold(context, identity, plan, store)
@@ -316,6 +324,9 @@ class ConverseTask(PaidTask):
         except ResponseError as error:
             turns.keep_partial(error.partial_body)
             turns.finish(progress)
+            raise
+        except InferenceError as error:
+            turns.keep_partial(error.partial_body)
             raise
         turns.finish(progress)
         return outcome

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.aws_task import check_place
+from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned
 from airflow_provider_aiml.exceptions import PayloadError, Problem
-from airflow_provider_aiml.inference.arguments import check_one_source, read_list, read_number
+from airflow_provider_aiml.inference.arguments import check_one_source, read_flag, read_list, read_number
+from airflow_provider_aiml.streamed_task import StreamedTask
 from airflow_provider_aiml.submission_task import PlannedRequest, SubmissionTask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow.sdk import Context
 
     from airflow_provider_aiml.inference.outputs import Location
-    from airflow_provider_aiml.inference.stored_answer import Answer
+    from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
+    from airflow_provider_aiml.inference.streaming import Progress
 
 PAYLOAD_TEMPLATES = (".json.j2", ".jsonl.j2", ".csv.j2", ".txt.j2")
 _RENDERERS = {**AnswerTask.template_fields_renderers, "payload": "json", "request_members": "json"}
@@ -30,7 +34,7 @@ _RESPONSE_KEYS = {
 }
 
 
-class SageMakerInvokeEndpointOperator(AnswerTask):
+class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
     """Ask a SageMaker endpoint in real time.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
@@ -38,6 +42,10 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
     Gives ``{"body", "content_type", "invoked_production_variant", "custom_attributes", "inference_id",
     "new_session_id", "closed_session_id"}``; absent members are left out. ``body`` is decoded by its content
     type; a type that is not known comes as base64, with ``"body_encoding": "base64"``.
+
+    With ``stream`` the container's answer comes as it is made, without the limits of size and time of an
+    answer in one piece. With ``output_uri`` beside it an answer of any length goes there while it arrives, in
+    constant memory, and is read back only for ``result_expression``.
 
     :param endpoint_name: the endpoint. (templated)
     :param payload: the body: JSON-like values, rows for CSV, text or bytes, as ``content_type`` says; or the
@@ -61,6 +69,8 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
     """
 
     operation = "InvokeEndpoint"
+    streamed_operation = "InvokeEndpointWithResponseStream"
+    service = "sagemaker-runtime"
     hook_module = _HOOK
     hook_name = "SageMakerRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (
@@ -127,6 +137,7 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
         self.prefix_aware_id = prefix_aware_id
         self.request_members = request_members
         self.decode = decode
+        self.check_streamable(name for name in self.member_fields if getattr(self, name) is not None)
 
     def build_request(self) -> dict[str, Any]:
         """Give the request's members by their snake_case names."""
@@ -143,16 +154,69 @@ class SageMakerInvokeEndpointOperator(AnswerTask):
         """Invoke the endpoint."""
         from airflow_provider_aiml.inference.stored_answer import Answer
 
-        response = self.hook.invoke_endpoint(**request)
-        members = {ours: response[theirs] for theirs, ours in _RESPONSE_KEYS.items() if theirs in response}
-        if request.get("inference_id"):
-            members["inference_id"] = request["inference_id"]
-        return Answer(response["Body"], members)
+        if not self.stream:
+            response = self.hook.invoke_endpoint(**request)
+            return Answer(response["Body"], _members(response, request))
+        from airflow_provider_aiml.inference.streaming import keeping_partial
+
+        members, pieces = self._open_stream(request)
+        body: list[bytes] = []
+        with keeping_partial(lambda: b"".join(body)):
+            body.extend(pieces)
+        return Answer(b"".join(body), members)
+
+    def answered(
+        self, context: Context, identity: str, store: AnswerStore | None, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Find the answer or buy it, and give the whole result; a stream that is kept without its body."""
+        if store is None or not self.stream:
+            return super().answered(context, identity, store, request)
+        from airflow_provider_aiml.inference.stream_store import StreamStore
+
+        streams = StreamStore(store.path, store.uri, store.identity)
+        kept = None if read_flag(self.reinvoke, "reinvoke") else streams.kept()
+        if kept is not None:
+            self.log.info(
+                "This request was answered in an earlier try; its %d bytes are at %s and nothing is sent",
+                kept.size,
+                store.uri,
+            )
+        else:
+            streams.announce()
+            stop_if_orphaned(context, identity)
+            members, pieces = self._open_stream(request)
+            kept = streams.save_stream(pieces, members, self.growing_upload(store.uri))
+        answer = store.load() if self.result_expression else None
+        return self.read_answer(answer) if answer else dict(kept.members)
+
+    def _open_stream(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Iterator[bytes]]:
+        progress = self.progress(request["endpoint_name"])
+        response = self.hook.invoke_endpoint_with_response_stream(**request)
+        return _members(response, request), self._pieces(response["Body"], progress)
+
+    def _pieces(self, events: Any, progress: Progress) -> Iterator[bytes]:
+        from airflow_provider_aiml.inference.streaming import payload_parts
+
+        with events:
+            yield from payload_parts(events, progress)
+        progress.end()
+        if progress.chunks == 1:
+            self.log.info(
+                "The answer came in one part. If it should come bit by bit: a container streams only if it "
+                "sends its answer in chunks as it is made."
+            )
 
     def read_answer(self, answer: Answer) -> dict[str, Any]:
         """Decode the body by the response's content type."""
         body = decoded_body(answer.body, answer.members.get("content_type"), wanted=self.decode)
         return {**body, **answer.members}
+
+
+def _members(response: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    members = {ours: response[theirs] for theirs, ours in _RESPONSE_KEYS.items() if theirs in response}
+    if request.get("inference_id"):
+        members["inference_id"] = request["inference_id"]
+    return members
 
 
 class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):

@@ -1,0 +1,84 @@
+"""What the tasks share whose model may answer in a stream: the other operation, and what it cannot be given.
+
+The events of a stream become an answer in :mod:`airflow_provider_aiml.inference.streaming`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_aiml.answer_task import PaidTask
+from airflow_provider_aiml.exceptions import Problem, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_aiml.inference.stream_store import OpenUpload
+    from airflow_provider_aiml.inference.streaming import Progress
+
+_EVERYWHERE = frozenset({"endpoint_name", "model_id", "content_type", "accept"})
+"""Members of every operation here: for these alone no service model is read where a DAG file is parsed."""
+
+
+class StreamedTask(PaidTask):
+    """A task whose model may answer in a stream.
+
+    :param stream: have the answer sent as it is made. The result is that of the call without a stream; the
+        log tells how it goes in numbers. Default: False.
+    """
+
+    service: ClassVar[str]
+    streamed_operation: ClassVar[str]
+    member_fields: ClassVar[Sequence[str]]
+
+    def __init__(self, *, stream: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stream = stream
+
+    @property
+    def called_operation(self) -> str:
+        """The operation that is really called."""
+        return self.streamed_operation if self.stream else self.operation
+
+    def check_streamable(self, members: Iterable[str]) -> None:
+        """Refuse members that the streaming operation lacks, before anything is rendered or sent.
+
+        :param members: the names of those that are given.
+        :raises RequestError: the operation has no such member.
+        """
+        given = set(members) - _EVERYWHERE
+        if not self.stream or not given:
+            return
+        from airflow_provider_aiml.inference.requests import api_members, load_operation
+
+        known = api_members(load_operation(self.service, self.streamed_operation))
+        if lacking := sorted(given - set(known)):
+            problems = tuple(
+                Problem(
+                    name, "given with stream=True", f"absent: {self.streamed_operation} has no such member"
+                )
+                for name in lacking
+            )
+            raise RequestError("The arguments do not fit each other", problems=problems)
+
+    def progress(self, target: Any) -> Progress:
+        """Begin to count a stream.
+
+        :param target: the endpoint or model, for the log.
+        """
+        from airflow_provider_aiml.inference.streaming import Progress
+
+        return Progress(f"{self.streamed_operation} on {target}")
+
+    def growing_upload(self, uri: str) -> OpenUpload | None:
+        """Give what lets an answer on S3 grow; None for other places, and for one with its own connection.
+
+        :param uri: the answer's place.
+        """
+        if not uri.startswith("s3://") or "@" in uri.split("/")[2]:
+            return None
+        from airflow_provider_aiml.inference.growing_upload import GrowingUpload
+        from airflow_provider_aiml.inference.outputs import Location
+
+        location = Location.parse(uri, "output_uri")
+        return lambda read: GrowingUpload(self.s3, location, read)
