@@ -37,7 +37,7 @@ __all__ = ["Bucket", "Cohort", "Lane", "Waiter"]
 GATHERING = 0.1  # seconds in which new waits collect, so that a burst shares one pass
 SHORTEST = 0.05  # seconds; a shorter interval would be a busy loop
 LONGEST_BACK_OFF = 60.0  # seconds
-_CHUNK = 200  # waits settled, or keys found, before the loop is let go: about a millisecond
+_CHUNK = 100  # waits settled, or keys found, before the loop is let go: about a millisecond
 _NOTHING = Look(Seen.NOTHING)
 
 _log = logging.getLogger(__name__)
@@ -272,9 +272,11 @@ class Lane:
             else:
                 found = await _list_page(client, bucket.name, step, walk)
                 await asyncio.sleep(0)
-            for key in found:
+            for count, key in enumerate(found, 1):
                 for waiter in over.shelf.at(key):
                     self._look(waiter, Look(over.seen))
+                if not count % _CHUNK:
+                    await asyncio.sleep(0)
             await asyncio.sleep(0)
 
     def _look(self, waiter: Waiter, look: Look) -> bool:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BucketFacts", "Heads", "ListPage", "Pass", "Walk"]
 
-PAGE_KEYS = 200
-"""Keys a page: parsing 1,000 holds an event loop for 44 ms, 200 for 8."""
+PAGE_KEYS = 400
+"""Keys a page: to parse them holds an event loop for 4 ms without their dates, and for 20 with them."""
 
 HEADS_AT_ONCE = 50
 """Keys that are asked for by HEAD in one step."""

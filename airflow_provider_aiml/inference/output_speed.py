@@ -15,8 +15,8 @@ from weakref import WeakSet
 __all__ = ["Unscanned", "read_keys_only"]
 
 _UNREAD = re.compile(rb"<(LastModified|ETag|Size|StorageClass|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")
-_FROM = 2_000  # waits; below, a full collection is short
-_STEP = 1_000  # waits that may be added before they are taken out of sight as well
+_FROM = 500  # waits; below, a full collection is short
+_STEP = 500  # waits that may be added before they are taken out of sight as well
 
 _unscanned: WeakSet[Unscanned] = WeakSet()
 
@@ -39,7 +39,7 @@ def _drop_unread(response_dict: dict[str, Any], **_: Any) -> None:
 class Unscanned:
     """Keeps the garbage collector from walking over thousands of waits again and again.
 
-    From 2,000 waits on, what is alive is frozen (:func:`gc.freeze`); what a frozen wait holds is still freed
+    From 500 waits on, what is alive is frozen (:func:`gc.freeze`); what a frozen wait holds is still freed
     when it ends, by its reference count. When nearly all have ended, everything is scanned again.
     """
 

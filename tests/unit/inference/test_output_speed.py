@@ -40,7 +40,7 @@ def test_only_the_keys_of_a_list_are_read_and_all_of_them(aws: LocalAws) -> None
 def test_a_few_waits_leave_the_garbage_collector_alone() -> None:
     unscanned = Unscanned()
     frozen = gc.get_freeze_count()
-    for waits in range(1, 1900):
+    for waits in range(1, 500):
         unscanned.grown(waits)
     unscanned.shrunk(0)
     assert gc.get_freeze_count() == frozen
@@ -49,12 +49,12 @@ def test_a_few_waits_leave_the_garbage_collector_alone() -> None:
 def test_thousands_of_waits_are_taken_out_of_sight_until_the_last_who_have_them_lose_them() -> None:
     gc.unfreeze()
     first, second = Unscanned(), Unscanned()
-    for waits in range(1, 2100):
+    for waits in range(1, 1200):
         first.grown(waits)
     second.grown(5000)
     assert gc.get_freeze_count() > 0
-    first.shrunk(1500)
-    first.shrunk(900)
+    first.shrunk(400)
+    first.shrunk(200)
     assert gc.get_freeze_count() > 0
     second.shrunk(0)
     assert gc.get_freeze_count() == 0
