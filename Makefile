@@ -16,6 +16,8 @@ MATRIX := .venv-airflow-$(AIRFLOW)-py$(PYTHON_VERSION)
 
 export UV_LINK_MODE ?= copy
 export UV_NO_PROGRESS ?= 1
+# An interpreter is the machine's business; nothing is fetched from outside the registries.
+export UV_PYTHON_DOWNLOADS ?= never
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 # A virtual environment needs the interpreter's own ensurepip, which some distributions package apart.

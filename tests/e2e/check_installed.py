@@ -1,4 +1,4 @@
-"""Looks at the installed wheel as a user's Airflow does; run by ``make wheel-check`` in an environment without us."""
+"""Looks at the installed wheel as a user's Airflow does; ``make wheel-check`` runs it in an environment of its own."""
 
 from __future__ import annotations
 
