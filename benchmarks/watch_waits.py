@@ -166,6 +166,7 @@ async def measure(
         appeared = time.monotonic()
         if wanted > there:
             await ask(f"{url}/_appear?start={there}&end={wanted}")
+            appeared = time.monotonic()
             await asyncio.sleep(2 * interval + 1)
         late = [seen.get(number, float("inf")) - appeared for number in range(there, wanted)]
         there = wanted
