@@ -92,13 +92,19 @@ browser: setup  ## tests in a real browser
 bench: setup  ## the benchmarks, each beside what a user would pick instead
 	$(BIN)/python benchmarks/run_all.py
 
-.PHONY: wheel-check
-wheel-check: setup  ## build the wheel, install it into an empty environment, look at it through Airflow
-	rm -rf dist .venv-wheel
+.PHONY: wheel
+wheel: setup  ## build the wheel into dist/
+	rm -rf dist
 	$(UV) build --quiet --wheel --out-dir dist
+	@ls dist/*.whl
+
+.PHONY: wheel-check
+wheel-check: wheel  ## install the built wheel into an empty environment, look at it through Airflow, run the README's DAG
+	rm -rf .venv-wheel
 	$(UV) venv --quiet --python $(BIN)/python .venv-wheel
 	$(UV) pip install --quiet --python .venv-wheel/bin/python -c constraints.txt dist/*.whl
 	.venv-wheel/bin/python -I tests/e2e/check_installed.py
+	$(BIN)/python tests/e2e/run_readme_dag.py .venv-wheel/bin/airflow
 	rm -rf .venv-wheel
 
 .PHONY: test-lowest

@@ -1,4 +1,4 @@
-"""Looks at the installed wheel as a user's Airflow does; ``make wheel-check`` runs it in an environment of its own."""
+"""Looks at the installed wheel as a user's Airflow does; see ``make wheel-check``."""
 
 from __future__ import annotations
 
