@@ -18,7 +18,6 @@ from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestErr
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
 from airflow_provider_aiml.inference.conversation import extend_history, message_text, to_json
 from airflow_provider_aiml.inference.identity import request_identity
-from airflow_provider_aiml.inference.structured_output import check_schema_mode
 from airflow_provider_aiml.streamed_task import StreamedTask
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class ConverseTask(StreamedTask):
     ) -> None:
         super().__init__(**kwargs)
         check_place(history_uri, "history_uri")
-        check_schema_mode(schema_mode)
+        _check_choice(schema_mode, "schema_mode", ("auto", "native", "tool"))
         _check_choice(send_as, "send_as", ("bytes", "s3"))
         _check_choice(document_names, "document_names", ("neutral", "own"))
         self.documents = documents

@@ -18,7 +18,6 @@ from airflow_provider_aiml.exceptions import (
     OutputUnreadableError,
     error_from_dict,
 )
-from airflow_provider_aiml.inference.invocations import described, read_invocations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,6 +76,8 @@ class InvocationTask(AwsTask):
 
         :param event: what the trigger said; anything but ``completed`` raises, None too.
         """
+        from airflow_provider_aiml.inference.invocations import read_invocations
+
         told: Mapping[str, Any] = event or {}
         status, facts, index = told.get("status"), told.get("error"), told.get("index")
         if status == "completed":
@@ -91,6 +92,8 @@ class InvocationTask(AwsTask):
 
     def conclude(self, arns: Sequence[str], *, several: bool) -> Any:
         """Give the result of a wait in which every invocation completed."""
+        from airflow_provider_aiml.inference.invocations import described
+
         results = [described(self.ask(arn)) for arn in arns]
         return results if several else results[0]
 

@@ -10,7 +10,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.conversation import message_text
@@ -24,7 +24,6 @@ __all__ = [
     "Mode",
     "SchemaMode",
     "answer_message",
-    "check_schema_mode",
     "correction",
     "modes_of",
     "read_answer",
@@ -36,17 +35,6 @@ SchemaMode: TypeAlias = Literal["auto", "native", "tool"]
 ANSWER_TOOL: Final = "give_answer"
 """The tool whose input is the answer."""
 _ASKS: Final = "Give your answer by calling this tool, once, alone, with the whole answer as its input."
-
-
-def check_schema_mode(mode: Any) -> None:
-    """Refuse what is no schema mode.
-
-    :raises RequestError: it is none.
-    """
-    if mode not in get_args(SchemaMode):
-        allowed = ", ".join(get_args(SchemaMode))
-        problem = Problem("schema_mode", f"a {type(mode).__name__} that is none", allowed)
-        raise RequestError("The request cannot be sent", problems=(problem,))
 
 
 def modes_of(mode: SchemaMode, native: bool) -> tuple[Mode, ...]:

@@ -6,14 +6,13 @@ Import the operator from :mod:`airflow_provider_aiml.operators.bedrock`.
 from __future__ import annotations
 
 import time
+import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import uuid4
 
 from airflow_provider_aiml.answer_task import given_members
 from airflow_provider_aiml.aws_task import deferrable_default, stop_if_orphaned, task_identity
 from airflow_provider_aiml.inference.arguments import read_flag
 from airflow_provider_aiml.inference.identity import request_identity
-from airflow_provider_aiml.inference.invocations import FAILED, InvocationWait, described, output_folder
 from airflow_provider_aiml.invocation_task import InvocationTask, deferral_timeout
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_aiml.exceptions import InferenceError
+    from airflow_provider_aiml.inference.invocations import InvocationWait
 
 OPERATION = "StartAsyncInvoke"
 
@@ -103,6 +103,8 @@ class BedrockStartAsyncInvokeOperator(InvocationTask):
 
     def execute(self, context: Context) -> Any:
         """Start it, once, and then wait in the triggerer, wait here, or go."""
+        from airflow_provider_aiml.inference.invocations import InvocationWait, output_folder
+
         with self.careful():
             deadline = None if self.wait_timeout is None else time.time() + self.wait_timeout
             request = self._request()
@@ -139,12 +141,14 @@ class BedrockStartAsyncInvokeOperator(InvocationTask):
 
     def _start(self, context: Context, request: Mapping[str, Any]) -> str:
         """Give the invocation of an earlier try, unless it failed, or a new one."""
+        from airflow_provider_aiml.inference.invocations import FAILED, described
+
         identity = request_identity(task_identity(context), OPERATION, request)
         stop_if_orphaned(context, identity)
         if "client_request_token" in request:
             return self._started(request)
         if read_flag(self.reinvoke, "reinvoke"):
-            return self._started({**request, "client_request_token": uuid4().hex})
+            return self._started({**request, "client_request_token": uuid.uuid4().hex})
         tries = max(1, int(getattr(context["ti"], "try_number", 1) or 1))
         for ordinal in range(1, tries):
             arn = self._started({**request, "client_request_token": f"{identity}-{ordinal}"})

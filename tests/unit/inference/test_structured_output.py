@@ -9,8 +9,8 @@ from airflow_provider_aiml.inference.requests import check_request, load_operati
 from airflow_provider_aiml.inference.structured_output import (
     ANSWER_TOOL,
     answer_message,
-    check_schema_mode,
     correction,
+    modes_of,
     read_answer,
     with_schema,
 )
@@ -114,11 +114,14 @@ def test_a_history_keeps_the_answer_as_text_so_that_it_can_go_on():
     assert answer_message(said({"text": "{}"}), {}, "native") == said({"text": "{}"})
 
 
-@pytest.mark.parametrize("mode", ["auto", "native", "tool"])
-def test_three_modes_are_known(mode):
-    check_schema_mode(mode)
-
-
-def test_another_mode_is_refused():
-    with pytest.raises(RequestError, match="schema_mode"):
-        check_schema_mode("magic")
+@pytest.mark.parametrize(
+    ("mode", "native", "modes"),
+    [
+        ("auto", True, ("native", "tool")),
+        ("auto", False, ("tool",)),
+        ("native", False, ("native",)),
+        ("tool", True, ("tool",)),
+    ],
+)
+def test_auto_asks_natively_first_where_botocore_knows_how(mode, native, modes):
+    assert modes_of(mode, native) == modes
