@@ -55,6 +55,10 @@ EXPECTATIONS = (
     Expectation("aiml_daily_batch", results={"report": '"tables": 3'}, scheduled=True),
     Expectation("aiml_bedrock_invoke", results={"ask": "stand-in for ai21.jamba-instruct-v1:0"}),
     Expectation("aiml_bedrock_converse", results={"remember": "Your name is Ada."}),
+    Expectation("aiml_ticket_triage", results={"write_table": '["billing", "delivery", "defect"]'}),
+    Expectation("aiml_document_question", results={"ask": "2 pages"}),
+    Expectation("aiml_tool_use", results={"ask": '"turns": 2'}),
+    Expectation("aiml_streamed_answer", results={"measure": '"bytes": '}),
 )
 """One for each file in ``example_dags``."""
 

@@ -52,6 +52,7 @@ def demo(aws: LocalAws, _database: None, monkeypatch: pytest.MonkeyPatch) -> Loc
     }
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
     aws.add_endpoint("demo-tabular", "tabular")
+    aws.add_endpoint("demo-text-stream", "text_stream")
     aws.add_endpoint(
         "demo-tabular-async",
         "tabular",

@@ -117,3 +117,41 @@ def test_the_conversation_hands_its_history_on(demo, example_dags):
     assert run.state == "success", states(run)
     assert len(json.loads(first.body)["messages"]) == 1
     assert len(json.loads(second.body)["messages"]) == 3
+
+
+def test_ticket_triage_writes_a_row_for_each_ticket(demo, objects, example_dags):
+    run = example_dags["aiml_ticket_triage"].test()
+
+    tables = [key for key in names(objects, "triage/") if key.endswith(".csv")]
+    rows = objects.Object(tables[-1]).get()["Body"].read().decode().splitlines()
+    assert run.state == "success", states(run)
+    assert rows[0] == "category,urgency,ticket"
+    assert [row.split(",")[:2] for row in rows[1:]] == [["billing", "3"], ["delivery", "5"], ["defect", "2"]]
+
+
+def test_the_document_reaches_the_model(demo, objects, example_dags):
+    run = example_dags["aiml_document_question"].test()
+
+    sent = json.loads(demo.invocations("amazon.nova-lite-v1:0")[0].body)["messages"][0]["content"]
+    attached = next(block["document"] for block in sent if "document" in block)
+    assert run.state == "success", states(run)
+    assert (attached["name"], attached["format"]) == ("document-1", "pdf")
+
+
+def test_the_model_gets_the_result_of_the_function(demo, example_dags):
+    run = example_dags["aiml_tool_use"].test()
+
+    turns = [json.loads(turn.body)["messages"] for turn in demo.invocations("amazon.nova-lite-v1:0")]
+    results = [block["toolResult"] for block in turns[1][-1]["content"] if "toolResult" in block]
+    assert run.state == "success", states(run)
+    assert len(turns) == 2
+    assert "3" in json.dumps(results[0]["content"])
+
+
+def test_a_streamed_answer_lies_whole_in_s3(demo, objects, example_dags):
+    run = example_dags["aiml_streamed_answer"].test(run_conf={"prompt": "one two three"})
+
+    written = [key for key in names(objects, "streamed/") if key.endswith(".txt")]
+    lines = objects.Object(written[-1]).get()["Body"].read().decode().splitlines()
+    assert run.state == "success", states(run)
+    assert [json.loads(line).get("token") for line in lines] == ["one", "two", "three", None]
