@@ -19,6 +19,7 @@ The name of an error says the cause; its fields say what to do::
     ├── OutputExpiredError           neither output nor failure appeared before the deadline
     ├── OutputUnreadableError        S3 could not be asked, too many times in a row
     ├── NoticeQueueError             the queue of completion notices cannot be used
+    ├── StackFailedError             CloudFormation could not do what a template says, and took it back
     └── StoredAnswerError            the place that keeps paid answers cannot be read or written
         └── HistoryConflictError     another writer extended the conversation's history meanwhile
 
@@ -52,6 +53,7 @@ __all__ = [
     "RequestError",
     "ResponseError",
     "ServiceRefusedError",
+    "StackFailedError",
     "StoredAnswerError",
     "TurnLimitError",
     "UnknownOutcomeError",
@@ -316,6 +318,10 @@ class NoticeQueueError(InferenceError):
     """The queue of completion notices is absent, in another region, or closed to the identity."""
 
     may_have_been_billed = True
+
+
+class StackFailedError(InferenceError):
+    """A stack operation failed; the message has the reasons of the resources that did."""
 
 
 class StoredAnswerError(InferenceError):

@@ -39,7 +39,15 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-__all__ = ["AwsClientMixin", "CompanionHook", "S3Hook", "SageMakerControlHook", "SqsHook"]
+__all__ = [
+    "ApiGatewayControlHook",
+    "AwsClientMixin",
+    "CompanionHook",
+    "LogsHook",
+    "S3Hook",
+    "SageMakerControlHook",
+    "SqsHook",
+]
 
 log = logging.getLogger(__name__)
 
@@ -270,6 +278,18 @@ class SageMakerControlHook(CompanionHook):
     """SageMaker's control plane, which knows how an endpoint is configured."""
 
     client_type = "sagemaker"
+
+
+class ApiGatewayControlHook(CompanionHook):
+    """API Gateway's control plane."""
+
+    client_type = "apigateway"
+
+
+class LogsHook(CompanionHook):
+    """CloudWatch Logs."""
+
+    client_type = "logs"
 
 
 class SqsHook(CompanionHook):

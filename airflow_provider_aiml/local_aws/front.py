@@ -95,6 +95,8 @@ class Front:
     async def _ask_elsewhere(self, target: Target, request: Request) -> Answer:
         try:
             return await self._elsewhere(request)
+        except (ApiError, ConnectionDroppedError):
+            raise
         except Exception as error:  # moto raises what it has not got, and where it has a fault
             _log.warning("Moto could not answer %s: %s", target.operation, error)
             raise ApiError("InternalFailure", f"The local AWS could not answer: {error}", 500) from error

@@ -1,0 +1,146 @@
+"""What a stack's status and events mean: whether an operation is over, what it changed, why it failed.
+
+Pure decisions: descriptions and events come in as CloudFormation's API has them, the clock is passed in. The
+worker's loop and the trigger's both ask :class:`StackWait`.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_aiml.exceptions import InferenceError, StackFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["StackWait", "changes_in", "is_busy", "kept_in", "newest_operation", "reasons_in", "stack_failure"]
+
+GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE", "IMPORT_COMPLETE")
+_STACK = "AWS::CloudFormation::Stack"
+_CANCELLED = ("resource creation cancelled", "resource update cancelled")
+_ACTIONS = {"CREATE_COMPLETE": "created", "UPDATE_COMPLETE": "updated", "DELETE_COMPLETE": "deleted"}
+_MOST_FAULTS = 10
+_LONGEST_REASON = 500
+
+
+def is_busy(status: str) -> bool:
+    """Say whether an operation is under way; a stack under review waits for its first change set."""
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+
+
+def newest_operation(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give the events of the newest operation, newest first.
+
+    :param events: newest first, as the API gives them; no more of them are read than needed.
+    """
+    found = []
+    for event in events:
+        found.append(event)
+        begins = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        if begins and event["ResourceType"] == _STACK:
+            break
+    return found
+
+
+def changes_in(events: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Say what a finished operation changed, in its order.
+
+    :param events: those of the operation, newest first.
+    """
+    changes = []
+    for event in reversed(events):
+        action = _ACTIONS.get(event["ResourceStatus"])
+        if action and event["ResourceType"] != _STACK:
+            changes.append(
+                {
+                    "resource": str(event["LogicalResourceId"]),
+                    "type": str(event["ResourceType"]),
+                    "action": action,
+                }
+            )
+    return changes
+
+
+def kept_in(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Name what a deletion left, by physical id."""
+    return [
+        str(event["PhysicalResourceId"]) for event in events if event["ResourceStatus"] == "DELETE_SKIPPED"
+    ]
+
+
+def reasons_in(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give why resources failed, the first one first; those that only were cancelled are left out.
+
+    :param events: those of the operation, newest first.
+    """
+    reasons = []
+    for event in reversed(events):
+        reason = " ".join(str(event.get("ResourceStatusReason") or "").split())
+        failed = event["ResourceStatus"].endswith("_FAILED") and event["ResourceType"] != _STACK
+        if failed and not reason.lower().startswith(_CANCELLED):
+            said = reason[:_LONGEST_REASON] or "no reason is given"
+            reasons.append(f"{event['LogicalResourceId']} ({event['ResourceType']}): {said}")
+    return reasons
+
+
+def stack_failure(name: str, status: str, events: Sequence[Mapping[str, Any]]) -> StackFailedError:
+    """Word how an operation failed.
+
+    :param events: those of the operation, newest first.
+    """
+    reasons = reasons_in(events)
+    told = "; ".join(reasons) or "CloudFormation names no resource that failed"
+    hints = {
+        "UPDATE_ROLLBACK_COMPLETE": "the stack is as it was before, and the API goes on serving",
+        "ROLLBACK_COMPLETE": "nothing is left but the empty stack; replace_failed=True makes it anew",
+        "UPDATE_ROLLBACK_FAILED": "continue the rollback (cloudformation:ContinueUpdateRollback) first",
+        "DELETE_FAILED": "remove what the reasons name, then delete again",
+    }
+    return StackFailedError(
+        f"The stack {name} ended in {status}: {told}", code=status, hint=hints.get(status)
+    )
+
+
+@dataclass(slots=True)
+class StackWait:
+    """The decisions of one wait for a stack operation.
+
+    :param stack_id: the stack's ARN.
+    :param deadline: seconds since the epoch; None waits for ever.
+    :param max_faults: how many questions in a row may fail. Default: 10.
+    """
+
+    stack_id: str
+    deadline: float | None
+    max_faults: int = _MOST_FAULTS
+    faults: int = 0
+
+    def on_status(self, status: str, now: float) -> Literal["over"] | None:
+        """Decide what follows from a status; None: ask again.
+
+        :param now: seconds since the epoch.
+        :raises StackFailedError: the deadline has passed. The operation goes on.
+        """
+        self.faults = 0
+        if not is_busy(status):
+            return "over"
+        if self.deadline is not None and now >= self.deadline:
+            raise StackFailedError(
+                f"The stack {self.stack_id} is still {status} at the end of wait_timeout",
+                code=status,
+                retryable=True,
+                hint="the operation goes on; a retry of the task waits for it again",
+            )
+        return None
+
+    def on_fault(self, error: InferenceError) -> None:
+        """Bear a question that failed.
+
+        :raises InferenceError: it is one that asking again cannot mend, or one too many.
+        """
+        self.faults += 1
+        if not error.retryable or self.faults >= self.max_faults:
+            raise error

@@ -1,0 +1,328 @@
+"""The hook for an API Gateway in front of a SageMaker endpoint: deployed, described, called, deleted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.httpsession import URLLib3Session
+
+from airflow_provider_aiml.endpoint_api import logical_ids as ids
+from airflow_provider_aiml.endpoint_api.client import ApiRequest, answer_failure, region_of
+from airflow_provider_aiml.exceptions import (
+    AwsConfigurationError,
+    Problem,
+    RequestError,
+    StackFailedError,
+    UnknownOutcomeError,
+)
+from airflow_provider_aiml.hooks.stack_calls import Operation, StackCallsMixin, operation_token
+from airflow_provider_aiml.inference.errors import translate
+from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
+from airflow_provider_aiml.inference.retry import RetryPolicy, call_with_retries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from botocore.config import Config
+
+    from airflow_provider_aiml.endpoint_api import EndpointApi
+
+__all__ = ["ApiGatewaySageMakerHook"]
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT = 305.0
+"""Seconds to wait for an API's answer: a Regional one may take 300, and a shorter wait loses paid answers."""
+CONNECT_TIMEOUT = 10.0
+DEFAULT_CAPABILITIES = ("CAPABILITY_IAM",)
+
+
+class ApiGatewaySageMakerHook(StackCallsMixin, AwsBaseHook):
+    """Deploy, describe, call and delete the API in front of an endpoint.
+
+    :param aws_conn_id: the Airflow connection of type ``aws``; None takes boto3's default chain. Default:
+        ``aws_default``, the only one that may be missing.
+    :param region_name: the AWS region; default: the connection's, else the environment's.
+    :param verify: False, or the path of a CA bundle, for TLS; default: the connection's.
+    :param config: botocore's settings, for CloudFormation and its like.
+    :param validate: False leaves the check of :meth:`invoke`'s arguments out. Default: True.
+    :param retry_args: ``attempts``, ``base`` and ``cap`` of
+        :class:`~airflow_provider_aiml.inference.retry.RetryPolicy`, for :meth:`invoke`.
+    :param log_payloads: let AWS's libraries write payloads to DEBUG logs. Default: False.
+    :param quote_model_errors: put the API's messages, at most 2 KB, into errors. Default: True.
+    :raises RequestError: ``retry_args`` or ``config`` cannot be used.
+
+    .. seealso:: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-rest-api.html
+    """
+
+    client_type = "cloudformation"
+
+    def __init__(
+        self,
+        aws_conn_id: str | None = StackCallsMixin.default_conn_name,
+        *,
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        config: Mapping[str, Any] | Config | None = None,
+        validate: Any = True,
+        retry_args: Mapping[str, Any] | None = None,
+        log_payloads: bool = False,
+        quote_model_errors: bool = True,
+    ) -> None:
+        super().__init__(aws_conn_id, region_name=region_name, verify=verify, config=config)
+        self.retry_policy = RetryPolicy.from_args(retry_args)
+        self.validate = validate
+        self.log_payloads = log_payloads
+        self.quote_model_errors = quote_model_errors
+
+    def deploy(
+        self,
+        stack_name: str,
+        api: EndpointApi,
+        *,
+        role_arn: str | None = None,
+        capabilities: Sequence[str] = DEFAULT_CAPABILITIES,
+        replace_failed: bool = False,
+        check_endpoint: bool = True,
+        waiter_delay: float = 10,
+        wait_timeout: float | None = 3600,
+    ) -> dict[str, Any]:
+        """Bring a stack to what an API says, and wait for it.
+
+        :param stack_name: the CloudFormation stack.
+        :param api: what to deploy.
+        :param role_arn: a role for CloudFormation to work as. Default: the caller's own identity.
+        :param capabilities: what the stack may do; a role with a name of yours needs CAPABILITY_NAMED_IAM.
+        :param replace_failed: delete a stack that is stuck in ROLLBACK_COMPLETE or so, and make it anew.
+        :param check_endpoint: refuse an endpoint that does not exist. Default: True.
+        :param waiter_delay: seconds between two looks. Default: 10.
+        :param wait_timeout: seconds to wait in all; None waits for ever. Default: 3,600.
+        :return: as :meth:`describe`, with ``action`` (``created``, ``updated``, ``unchanged``), ``changes``.
+        :raises StackFailedError: it failed, with the reasons; an API that was there before goes on serving.
+        :raises RequestError: it cannot be deployed; the stack was not touched.
+        """
+        self.check_deploy(api, check_endpoint=check_endpoint)
+        deadline = None if wait_timeout is None else time.time() + wait_timeout
+        token = operation_token(stack_name, attempt=int(time.time() * 1000))
+        while True:
+            operation = self.begin_deploy(
+                stack_name,
+                api,
+                token=token,
+                capabilities=capabilities,
+                role_arn=role_arn,
+                replace_failed=replace_failed,
+            )
+            if operation.action != "none":
+                self.wait(operation, delay=waiter_delay, deadline=deadline)
+            if operation.action in ("create", "update", "none"):
+                return self.deployed(stack_name, operation, api)
+
+    def check_deploy(self, api: EndpointApi, *, check_endpoint: bool = True) -> None:
+        """Do all that can be checked before the stack is touched.
+
+        :raises RequestError: a mapping template is wrong.
+        :raises EndpointNotReadyError: the endpoint does not exist.
+        """
+        api.check_templates()
+        if check_endpoint:
+            self.check_endpoint(api.endpoint_name)
+
+    def deployed(self, stack_name: str, operation: Operation, api: EndpointApi) -> dict[str, Any]:
+        """Give the result of a deployment that is over.
+
+        :raises StackFailedError: it failed.
+        """
+        changes = [] if operation.action == "none" else self.changes_of(operation, stack_name)
+        actions = {"create": "created", "update": "updated"}
+        result = self.describe(stack_name)
+        if api.api_gateway_execution_role_arn:
+            result["invoke_role_arn"] = api.api_gateway_execution_role_arn
+        return {**result, "action": actions.get(operation.action, "unchanged"), "changes": changes}
+
+    def describe(self, stack_name: str) -> dict[str, Any]:
+        """Say what a stack of ours is: never a key, only its id.
+
+        :return: ``url``, ``rest_api_id``, ``stage_name``, ``invoke_role_arn``, ``cloudwatch_role_arn``,
+            ``log_group_name``, ``usage_plan_id``, ``api_key_id`` (those that there are), ``stack_id``,
+            ``stack_name`` and ``status``.
+        :raises StackFailedError: there is no such stack.
+        """
+        stack = self.stack(stack_name)
+        if stack is None:
+            raise StackFailedError(f"There is no stack {stack_name} in this account and region")
+        held = self.physical_ids(stack["StackId"])
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+        account = ":".join(stack["StackId"].split(":")[:2]) + ":iam::" + stack["StackId"].split(":")[4]
+        roles = {
+            "invoke_role_arn": ("InvokeRoleArn", ids.INVOKE_ROLE),
+            "cloudwatch_role_arn": ("CloudWatchRoleArn", ids.CLOUDWATCH_ROLE),
+        }
+        facts: dict[str, Any] = {
+            "url": outputs.get("Url"),
+            "rest_api_id": held.get(ids.REST_API),
+            "stage_name": held.get(ids.STAGE),
+            "log_group_name": held.get(ids.LOG_GROUP),
+            "usage_plan_id": held.get(ids.USAGE_PLAN),
+            "api_key_id": held.get(ids.API_KEY),
+        }
+        for name, (output, role) in roles.items():
+            by_name = f"{account}:role/{held[role]}" if role in held else None
+            facts[name] = outputs.get(output) or by_name
+        facts |= {"stack_id": stack["StackId"], "stack_name": stack["StackName"]}
+        return {name: value for name, value in facts.items() if value} | {"status": stack["StackStatus"]}
+
+    def delete(
+        self,
+        stack_name: str,
+        *,
+        role_arn: str | None = None,
+        waiter_delay: float = 10,
+        wait_timeout: float | None = 3600,
+    ) -> dict[str, Any]:
+        """Delete a stack and wait for it; one that is not there is as good as deleted.
+
+        :return: ``stack_name``, ``status`` (``deleted`` or ``absent``) and ``kept``, what outlives it.
+        :raises StackFailedError: something could not be deleted, with the reasons.
+        """
+        deadline = None if wait_timeout is None else time.time() + wait_timeout
+        token = operation_token(stack_name, attempt=int(time.time() * 1000))
+        while True:
+            operation = self.begin_delete(stack_name, token=token, role_arn=role_arn)
+            if operation.action == "none":
+                return self.deleted(stack_name, operation)
+            self.wait(operation, delay=waiter_delay, deadline=deadline)
+            if operation.action == "delete":
+                return self.deleted(stack_name, operation)
+
+    def deleted(self, stack_name: str, operation: Operation) -> dict[str, Any]:
+        """Give the result of a deletion that is over.
+
+        :raises StackFailedError: it failed.
+        """
+        if operation.action == "none":
+            return {"stack_name": stack_name, "status": "absent", "kept": []}
+        kept = self.kept_by(operation, stack_name)
+        return {"stack_name": stack_name, "status": "deleted", "kept": kept, "stack_id": operation.stack_id}
+
+    def check(self, operation: str, members: Mapping[str, Any]) -> None:
+        """Refuse a call of :meth:`invoke` that cannot be made, and send nothing.
+
+        :raises RequestError: the connection or an argument cannot be used.
+        """
+        request = {name: members.get(name) for name in ("url", "path", "query", "method")}
+        ApiRequest(**{name: value for name, value in request.items() if value is not None}).full_url()
+        authorization = members.get("authorization", "AWS_IAM")
+        if authorization not in ("AWS_IAM", "NONE"):
+            problem = Problem("authorization", repr(authorization), "AWS_IAM or NONE")
+            raise RequestError("The API cannot be called", problems=(problem,))
+        _ = self.conn_config
+
+    def invoke(
+        self,
+        *,
+        url: str,
+        path: str | Sequence[str] = "",
+        query: Mapping[str, Any] | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        authorization: str = "AWS_IAM",
+        api_key: str | None = None,
+        timeout: float = READ_TIMEOUT,
+    ) -> dict[str, Any]:
+        """Call a deployed API.
+
+        :param url: the stage's URL, as :meth:`describe` gives it.
+        :param path: below it: text, whose slashes separate segments, or a list of segments.
+        :param query: parameters; a list gives one several times, None leaves it out.
+        :param method: GET or POST. Default: GET.
+        :param body: of a POST.
+        :param content_type: the body's.
+        :param headers: further ones.
+        :param authorization: AWS_IAM signs with the connection's credentials; NONE does not.
+        :param api_key: sent as ``x-api-key``.
+        :param timeout: seconds to wait for the answer. Default: 305.
+        :return: ``StatusCode``, ``Headers`` (by lower-case name) and ``Body`` (bytes).
+        :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+        """
+        full = ApiRequest(url, path, query, method).full_url()
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        if content_type and body is not None:
+            given["content-type"] = content_type
+        if api_key:
+            given["x-api-key"] = api_key
+
+        def attempt() -> dict[str, Any]:
+            request = AWSRequest(method, full, headers=given, data=body)
+            if authorization == "AWS_IAM":
+                self._sign(request, full)
+            return self._sent(request, full, timeout)
+
+        return call_with_retries(attempt, self.retry_policy)
+
+    def _sign(self, request: AWSRequest, url: str) -> None:
+        """Sign anew for each attempt: a signature lasts for five minutes."""
+        try:
+            credentials = self.get_session().get_credentials()
+        except (BotoCoreError, ClientError) as error:
+            raise translate(error, operation="Invoke", service="execute-api") from None
+        if credentials is None:
+            hint = "give the connection keys, profile_name or role_arn, or set authorization='NONE'"
+            raise AwsConfigurationError("There are no credentials to sign with", hint=hint)
+        region = region_of(url) or self.conn_region_name
+        frozen = credentials.get_frozen_credentials()
+        SigV4Auth(frozen, "execute-api", region).add_auth(request)
+
+    def _sent(self, request: AWSRequest, url: str, timeout: float) -> dict[str, Any]:
+        parts = urlsplit(url)
+        request.headers["Host"] = parts.netloc
+        if override := self.conn_config.get_service_endpoint_url("execute-api"):
+            request.url = override.rstrip("/") + url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+        started = time.monotonic()
+        try:
+            with quiet_libraries(not self.log_payloads):
+                response = self._http(timeout).send(request.prepare())
+                body = response.content
+        except (BotoCoreError, HTTPClientError) as error:
+            raise translate(error, operation="Invoke", service="execute-api") from None
+        answered = {name.lower(): value for name, value in response.headers.items()}
+        log.info(
+            "%s %s: status %s after %.3f s, %d bytes in, request id %s",
+            request.method,
+            parts.netloc,
+            response.status_code,
+            time.monotonic() - started,
+            len(body),
+            answered.get("x-amzn-requestid"),
+        )
+        failure = answer_failure(response.status_code, answered, body, quote_message=self.quote_model_errors)
+        if failure is not None:
+            raise failure
+        if response.status_code >= 300:
+            raise UnknownOutcomeError(f"The API answered {response.status_code}")
+        return {"StatusCode": response.status_code, "Headers": answered, "Body": body}
+
+    def _http(self, timeout: float) -> URLLib3Session:
+        settings: dict[str, Any] = {
+            "verify": True if self.verify is None else self.verify,
+            "proxies": self._proxies,
+            "timeout": (CONNECT_TIMEOUT, timeout),
+            "max_pool_connections": 1,
+        }
+        return URLLib3Session(**settings)
+
+    @cached_property
+    def _proxies(self) -> dict[str, str]:
+        """The proxies of the connection's or the operator's settings."""
+        found: dict[str, str] = getattr(self.client_config.config, "proxies", None) or {}
+        return found

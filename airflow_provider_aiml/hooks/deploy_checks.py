@@ -1,0 +1,132 @@
+"""What is looked at before a stack is touched: the endpoint, the account's logging role, a log group left."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_provider_aiml.endpoint_api import Surroundings
+from airflow_provider_aiml.endpoint_api import logical_ids as ids
+from airflow_provider_aiml.exceptions import (
+    EndpointNotReadyError,
+    InferenceError,
+    Problem,
+    RequestError,
+    ServiceRefusedError,
+)
+from airflow_provider_aiml.hooks.aws_client import (
+    ApiGatewayControlHook,
+    AwsClientMixin,
+    LogsHook,
+    SageMakerControlHook,
+)
+from airflow_provider_aiml.inference.errors import translate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_provider_aiml.endpoint_api import EndpointApi
+
+__all__ = ["DeployChecksMixin", "aws_errors"]
+
+log = logging.getLogger(__name__)
+
+_REFUSALS = (
+    "AlreadyExistsException",
+    "ChangeSetNotFound",
+    "InsufficientCapabilitiesException",
+    "InvalidChangeSetStatus",
+    "TokenAlreadyExistsException",
+    "ValidationError",
+    "BadRequestException",
+)
+
+
+@contextmanager
+def aws_errors(operation: str, service: str = "cloudformation") -> Iterator[None]:
+    """Turn botocore's errors into ours; a template is no payload, so the service's words are quoted."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        failure = _explained(error, operation, service)
+    else:
+        return
+    raise failure
+
+
+def _explained(error: ClientError | BotoCoreError, operation: str, service: str) -> InferenceError:
+    facts = error.response["Error"] if isinstance(error, ClientError) else {}
+    code, message = facts.get("Code", ""), facts.get("Message", "")
+    if code in _REFUSALS:
+        hint = "name it in capabilities" if code == "InsufficientCapabilitiesException" else None
+        return ServiceRefusedError(f"{operation}: {message}", code=code, hint=hint)
+    failure = translate(error, operation=operation, service=service, quote_service_messages=True)
+    failure.may_have_been_billed = False
+    return failure
+
+
+class DeployChecksMixin(AwsClientMixin):
+    """The checks before a deployment."""
+
+    @abstractmethod
+    def physical_ids(self, name: str) -> dict[str, str]:
+        """Give the physical ids of a stack's resources by their logical ids."""
+
+    def surroundings(self, api: EndpointApi, stack: Mapping[str, Any] | None) -> Surroundings:
+        """Look for what the template depends on: the account's logging role, and a log group left behind.
+
+        :param stack: the stack's description; None where there is none.
+        :raises RequestError: ``account_logging_role="leave"``, and the account has none.
+
+        .. seealso:: https://docs.aws.amazon.com/apigateway/latest/api/API_GetAccount.html
+        """
+        held = self.physical_ids(stack["StackId"]) if stack else {}
+        role = False
+        if api.account_logging_role in ("if_missing", "leave"):
+            gateway: Any = ApiGatewayControlHook.beside(self).conn
+            with aws_errors("GetAccount", "apigateway"):
+                role = bool(gateway.get_account().get("cloudwatchRoleArn"))
+        if api.account_logging_role == "leave" and not role:
+            found = "leave, while the account has no logging role in this region, so no stage can log"
+            problem = Problem("account_logging_role", found, "if_missing, create, or a role's ARN")
+            raise RequestError("The API cannot be deployed", problems=(problem,))
+        group = api.log_group_name is not None and ids.LOG_GROUP not in held
+        return Surroundings(
+            has_logging_role=role and ids.ACCOUNT not in held,
+            has_log_group=group and self._has_log_group(str(api.log_group_name)),
+        )
+
+    def _has_log_group(self, name: str) -> bool:
+        logs: Any = LogsHook.beside(self).conn
+        with aws_errors("DescribeLogGroups", "logs"):
+            found = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        return any(one["logGroupName"] == name for one in found)
+
+    def check_endpoint(self, name: str) -> None:
+        """Refuse to put an API before an endpoint that is not there.
+
+        :raises EndpointNotReadyError: there is none of that name.
+        """
+        client: Any = SageMakerControlHook.beside(self).conn
+        try:
+            with aws_errors("DescribeEndpoint", "sagemaker"):
+                status = client.describe_endpoint(EndpointName=name)["EndpointStatus"]
+        except InferenceError as error:
+            absent = "could not find endpoint" in str(error).lower()
+            if not absent:
+                error.hint = f"{error.hint or 'look at the cause'}; check_endpoint=False leaves this out"
+                raise
+            status = None
+        if status is None:
+            raise EndpointNotReadyError(
+                f"There is no endpoint {name} in this account and region",
+                hint="create it first, or set check_endpoint=False",
+            )
+        if status != "InService":
+            log.warning(
+                "The endpoint %s is %s; until it is InService, the API answers with errors", name, status
+            )

@@ -1,0 +1,289 @@
+"""CloudFormation's calls around one stack: what is there, starting an operation, waiting for it.
+
+Every call is free, so botocore's own retries hold. Each error becomes one of ours, with the service's words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_aiml.endpoint_api.stack_events import (
+    GOOD,
+    StackWait,
+    changes_in,
+    is_busy,
+    kept_in,
+    newest_operation,
+    stack_failure,
+)
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    Problem,
+    RequestError,
+    ServiceRefusedError,
+    StackFailedError,
+)
+from airflow_provider_aiml.hooks.deploy_checks import DeployChecksMixin, aws_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_aiml.endpoint_api import EndpointApi
+
+__all__ = ["Operation", "StackCallsMixin", "operation_token"]
+
+log = logging.getLogger(__name__)
+
+LONGEST_TEMPLATE = 51_200
+"""Bytes of a template that CloudFormation takes in a call.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+_REPLACEABLE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+_CHANGE_SET_PAUSE = 1.0
+_CHANGE_SET_PATIENCE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A stack operation that is under way, or that there was no need for.
+
+    :param action: ``create``, ``update`` or ``delete``; ``join``: one of somebody else's; ``clear``: what is
+        in the way is being deleted; ``none``: all is as it should be.
+    :param stack_id: the stack's ARN; empty where there is none.
+    :param changes: what a change set says that will change.
+    """
+
+    action: Literal["create", "update", "delete", "join", "clear", "none"]
+    stack_id: str
+    changes: list[dict[str, str]] = field(default_factory=list)
+
+
+class StackCallsMixin(DeployChecksMixin):
+    """Deploying and deleting one stack."""
+
+    @property
+    def _cloudformation(self) -> Any:
+        return self.conn
+
+    def stack(self, name: str) -> dict[str, Any] | None:
+        """Give a stack's description; None where there is none.
+
+        :param name: its name or ARN.
+
+        .. seealso::
+            https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+        """
+        try:
+            with aws_errors("DescribeStacks"):
+                found: dict[str, Any] = self._cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        except ServiceRefusedError as error:
+            if error.code == "ValidationError" and "does not exist" in error.message:
+                return None
+            raise
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+
+    def physical_ids(self, name: str) -> dict[str, str]:
+        """Give the physical ids of a stack's resources by their logical ids."""
+        with aws_errors("ListStackResources"):
+            pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+            listed = [one for page in pages for one in page["StackResourceSummaries"]]
+        gone = ("DELETE_COMPLETE", "DELETE_SKIPPED", "CREATE_FAILED")
+        return {
+            one["LogicalResourceId"]: one.get("PhysicalResourceId", "")
+            for one in listed
+            if one["ResourceStatus"] not in gone
+        }
+
+    def operation_events(self, stack_id: str) -> list[Mapping[str, Any]]:
+        """Give the events of a stack's newest operation, newest first."""
+        with aws_errors("DescribeStackEvents"):
+            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+            return newest_operation(event for page in pages for event in page["StackEvents"])
+
+    def begin_deploy(
+        self,
+        stack_name: str,
+        api: EndpointApi,
+        *,
+        token: str,
+        capabilities: Sequence[str],
+        role_arn: str | None = None,
+        replace_failed: bool = False,
+    ) -> Operation:
+        """Do the next thing that brings a stack to what an API says, and wait for nothing.
+
+        Called again after each operation, it comes to ``none`` in the end.
+
+        :raises StackFailedError: the stack is stuck, and may not be replaced.
+        :raises RequestError: the template cannot be deployed.
+        """
+        stack = self.stack(stack_name)
+        status = stack["StackStatus"] if stack else ""
+        if stack and is_busy(status):
+            return self._joined(stack, token)
+        if stack and status in (*_REPLACEABLE, "UPDATE_ROLLBACK_FAILED"):
+            if not replace_failed or status not in _REPLACEABLE:
+                raise stack_failure(stack_name, status, self.operation_events(stack["StackId"]))
+            return self._begin_delete(stack, "clear", token, role_arn)
+        body = _body(api.template(self.surroundings(api, stack)))
+        given = {"StackName": stack_name, "TemplateBody": body, "Capabilities": list(capabilities)}
+        given |= {"RoleARN": role_arn} if role_arn else {}
+        if stack is None or status == "REVIEW_IN_PROGRESS":
+            return self._create(given, token, reviewed=stack is not None)
+        return self._update(given, token, stack["StackId"])
+
+    def _joined(self, stack: Mapping[str, Any], token: str) -> Operation:
+        """Say whose operation is under way: an earlier try of this task has left its mark on the events."""
+        events = self.operation_events(stack["StackId"])
+        ours = any(_is_ours(event.get("ClientRequestToken"), token) for event in events)
+        kind = {"CREATE": "create", "UPDATE": "update"}.get(stack["StackStatus"].partition("_")[0], "")
+        log.info("The stack %s is %s already", stack["StackName"], stack["StackStatus"])
+        if ours and kind == "create":
+            return Operation("create", stack["StackId"])
+        return Operation("update" if ours and kind else "join", stack["StackId"])
+
+    def _create(self, given: dict[str, Any], token: str, *, reviewed: bool) -> Operation:
+        if reviewed:
+            name = given["StackName"]
+            raise StackFailedError(
+                f"The stack {name} is REVIEW_IN_PROGRESS: somebody's change set for its creation waits",
+                code="REVIEW_IN_PROGRESS",
+                hint="execute that change set, or delete the stack",
+            )
+        with aws_errors("CreateStack"):
+            made = self._cloudformation.create_stack(**given, OnFailure="ROLLBACK", ClientRequestToken=token)
+        return Operation("create", made["StackId"])
+
+    def _update(self, given: dict[str, Any], token: str, stack_id: str) -> Operation:
+        name = f"{token}-{uuid.uuid4().hex[:8]}"
+        with aws_errors("CreateChangeSet"):
+            made = self._cloudformation.create_change_set(**given, ChangeSetName=name, ChangeSetType="UPDATE")
+        described = self._settled_change_set(made["Id"])
+        if described["Status"] == "FAILED":
+            with aws_errors("DeleteChangeSet"):
+                self._cloudformation.delete_change_set(ChangeSetName=made["Id"])
+            reason = described.get("StatusReason") or ""
+            if any(words in reason for words in _NO_CHANGES):
+                return Operation("none", stack_id)
+            raise StackFailedError(f"The change set of {given['StackName']} failed: {reason}", code="FAILED")
+        changes = [_change(one["ResourceChange"]) for one in described.get("Changes", [])]
+        with aws_errors("ExecuteChangeSet"):
+            self._cloudformation.execute_change_set(ChangeSetName=made["Id"], ClientRequestToken=token)
+        return Operation("update", stack_id, changes)
+
+    def _settled_change_set(self, change_set_id: str) -> dict[str, Any]:
+        ends = time.monotonic() + _CHANGE_SET_PATIENCE
+        while True:
+            with aws_errors("DescribeChangeSet"):
+                described: dict[str, Any] = self._cloudformation.describe_change_set(
+                    ChangeSetName=change_set_id
+                )
+            if described["Status"] in ("CREATE_COMPLETE", "FAILED"):
+                return described
+            if time.monotonic() > ends:
+                raise StackFailedError(
+                    f"The change set is still {described['Status']} after five minutes", retryable=True
+                )
+            time.sleep(_CHANGE_SET_PAUSE)
+
+    def begin_delete(self, stack_name: str, *, token: str, role_arn: str | None = None) -> Operation:
+        """Do the next thing that deletes a stack, and wait for nothing; ``none`` where it is gone."""
+        stack = self.stack(stack_name)
+        if stack is None:
+            return Operation("none", "")
+        status = stack["StackStatus"]
+        if status == "DELETE_IN_PROGRESS":
+            return Operation("delete", stack["StackId"])
+        if is_busy(status) and status != "CREATE_IN_PROGRESS":
+            return Operation("join", stack["StackId"])
+        return self._begin_delete(stack, "delete", token, role_arn)
+
+    def _begin_delete(
+        self, stack: Mapping[str, Any], action: Literal["delete", "clear"], token: str, role_arn: str | None
+    ) -> Operation:
+        given = {"RoleARN": role_arn} if role_arn else {}
+        with aws_errors("DeleteStack"):
+            self._cloudformation.delete_stack(StackName=stack["StackId"], ClientRequestToken=token, **given)
+        return Operation(action, stack["StackId"])
+
+    def status_of(self, stack_id: str) -> str:
+        """Give a stack's status by its ARN; a deleted one keeps its for 90 days."""
+        with aws_errors("DescribeStacks"):
+            found = self._cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]
+        return str(found["StackStatus"])
+
+    async def astatus_of(self, client: Any, stack_id: str) -> str:
+        """Do as :meth:`status_of` with an async client."""
+        with aws_errors("DescribeStacks"):
+            found = (await client.describe_stacks(StackName=stack_id))["Stacks"][0]
+        return str(found["StackStatus"])
+
+    def wait(self, operation: Operation, *, delay: float, deadline: float | None = None) -> str:
+        """Wait in this thread until a stack is still; give its status.
+
+        :param delay: seconds between two looks.
+        :param deadline: seconds since the epoch; None waits for ever.
+        :raises StackFailedError: the deadline passed.
+        """
+        decisions = StackWait(operation.stack_id, deadline)
+        while True:
+            try:
+                status = self.status_of(operation.stack_id)
+            except InferenceError as error:
+                decisions.on_fault(error)
+            else:
+                if decisions.on_status(status, time.time()):
+                    return status
+            ends = float("inf") if deadline is None else max(0.0, deadline - time.time())
+            time.sleep(min(delay, ends))
+
+    def concluded(self, operation: Operation, stack_name: str) -> list[Mapping[str, Any]]:
+        """Give the events of an operation of ours that is over.
+
+        :raises StackFailedError: it failed, with the reasons of the resources that did.
+        """
+        status, events = self.status_of(operation.stack_id), self.operation_events(operation.stack_id)
+        if status not in GOOD:
+            raise stack_failure(stack_name, status, events)
+        return events
+
+    def changes_of(self, operation: Operation, stack_name: str) -> list[dict[str, str]]:
+        """Say what an operation that is over has changed; as :meth:`concluded`."""
+        return changes_in(self.concluded(operation, stack_name))
+
+    def kept_by(self, operation: Operation, stack_name: str) -> list[str]:
+        """Name what a deletion that is over has left; as :meth:`concluded`."""
+        return kept_in(self.concluded(operation, stack_name))
+
+
+def _body(template: Mapping[str, Any]) -> str:
+    body = json.dumps(template, separators=(",", ":"))
+    if len(body.encode()) > LONGEST_TEMPLATE:
+        found = f"{len(body.encode()):,} bytes of CloudFormation template"
+        problem = Problem("api", found, f"at most {LONGEST_TEMPLATE:,}; shorten the mapping templates")
+        raise RequestError("The API cannot be deployed", problems=(problem,))
+    return body
+
+
+def _change(change: Mapping[str, Any]) -> dict[str, str]:
+    verbs = {"Add": "create", "Modify": "update", "Remove": "delete"}
+    action = (
+        "replace" if change.get("Replacement") == "True" else verbs.get(change["Action"], change["Action"])
+    )
+    return {"resource": change["LogicalResourceId"], "type": change["ResourceType"], "action": action}
+
+
+def operation_token(*parts: object, attempt: object) -> str:
+    """Make the token of one try's operation; tries of the same task share what is before the last hyphen."""
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    return f"aiml-{digest}-{attempt}"
+
+
+def _is_ours(found: object, token: str) -> bool:
+    return isinstance(found, str) and found.rpartition("-")[0] == token.rpartition("-")[0]
