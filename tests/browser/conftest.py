@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 UP_SECONDS = 400
+STOP_SECONDS = 90
 _LOGIN = re.compile(r"Airflow +(?P<url>\S+) +user (?P<user>\S+) +password (?P<password>\S+)")
 _WINDOW = "--window-size=1480,1270"
 
@@ -39,7 +40,7 @@ def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         up.check()
         return _LOGIN.search(log.read_text())
 
-    with Process("make up", command, os.environ, log) as up:
+    with Process("make up", command, os.environ, log, stop_seconds=STOP_SECONDS) as up:
         yield wait_until(printed, UP_SECONDS, "make up prints the login").groupdict()
 
 

@@ -108,7 +108,9 @@ class AirflowSite:
     def stop(self) -> None:
         """End every process of it."""
         self.api.close()
-        for process in reversed(self.processes.values()):
+        for process in self.processes.values():
+            process.ask_to_end()
+        for process in self.processes.values():
             process.stop()
 
     def output(self, lines: int = 40) -> str:

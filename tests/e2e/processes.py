@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
-STOP_SECONDS = 10
-"""How long a process may take to end when it is asked to."""
+STOP_SECONDS = 10.0
 
 
 class ProcessError(Exception):
@@ -58,11 +57,21 @@ class Process:
     :param command: program and arguments.
     :param environment: its whole environment.
     :param log: where its output goes; appended to.
+    :param stop_seconds: how long it may take to end when it is asked to.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
         self.name = name
         self.log = log
+        self._stop_seconds = stop_seconds
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._popen = psutil.Popen(
@@ -117,12 +126,16 @@ class Process:
             _signal(process, signal.SIGKILL)
         psutil.wait_procs(family, timeout=STOP_SECONDS)
 
+    def ask_to_end(self) -> None:
+        """Ask it to end, and do not wait for it."""
+        if not self.ended:
+            _signal(self._popen, signal.SIGTERM)
+
     def stop(self) -> None:
         """Ask it to end, then kill what is left of it and of what it started."""
         family = self._family()
-        if not self.ended:
-            _signal(self._popen, signal.SIGTERM)
-            psutil.wait_procs([self._popen], timeout=STOP_SECONDS)
+        self.ask_to_end()
+        psutil.wait_procs([self._popen], timeout=self._stop_seconds)
         for process in family:
             _signal(process, signal.SIGKILL)
         psutil.wait_procs(family, timeout=STOP_SECONDS)
