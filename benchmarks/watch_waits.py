@@ -141,6 +141,8 @@ async def measure(
     seen: dict[int, float] = {}
 
     def note(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise SystemExit(f"a wait failed, so that nothing was measured: {error!r}")
         seen[int(task.get_name())] = time.monotonic()
 
     gc.collect()

@@ -40,7 +40,7 @@ class Unscanned:
     """Keeps the garbage collector from walking over thousands of waits again and again.
 
     From 500 waits on, what is alive is frozen (:func:`gc.freeze`); what a frozen wait holds is still freed
-    when it ends, by its reference count. When nearly all have ended, everything is scanned again.
+    when it ends, by its reference count. When the last has ended, everything is scanned again.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,8 @@ class Unscanned:
 
     def shrunk(self, waits: int) -> None:
         """Take note that there are now only so many waits."""
-        if self._known and waits < _FROM // 2:
+        self._known = min(self._known, max(waits, _FROM))
+        if not waits and self in _unscanned:
             self._known = 0
             _unscanned.discard(self)
             if not _unscanned:

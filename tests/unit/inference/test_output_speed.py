@@ -53,10 +53,24 @@ def test_thousands_of_waits_are_taken_out_of_sight_until_the_last_who_have_them_
         first.grown(waits)
     second.grown(5000)
     assert gc.get_freeze_count() > 0
-    first.shrunk(400)
-    first.shrunk(200)
+    first.shrunk(1)
+    first.shrunk(0)
     assert gc.get_freeze_count() > 0
     second.shrunk(0)
+    assert gc.get_freeze_count() == 0
+
+
+def test_waits_that_come_after_many_have_left_are_taken_out_of_sight_as_well() -> None:
+    gc.unfreeze()
+    unscanned = Unscanned()
+    unscanned.grown(5000)
+    unscanned.shrunk(600)
+    gc.unfreeze()
+    unscanned.grown(1000)
+    assert gc.get_freeze_count() == 0
+    unscanned.grown(1100)
+    assert gc.get_freeze_count() > 0
+    unscanned.shrunk(0)
     assert gc.get_freeze_count() == 0
 
 
