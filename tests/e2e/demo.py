@@ -59,6 +59,16 @@ EXPECTATIONS = (
     Expectation("aiml_document_question", results={"ask": "2 pages"}),
     Expectation("aiml_tool_use", results={"ask": '"turns": 2'}),
     Expectation("aiml_streamed_answer", results={"measure": '"bytes": '}),
+    Expectation(
+        "aiml_endpoint_api",
+        failures={"classify_nothing": "Missing required request parameters: [features]"},
+        results={
+            "classify": '"label": "malignant"',
+            "call_too_fast": '"throttled": ',
+            "classify_again": '{"tumour": "malignant"}',
+            "delete": '"status": "deleted"',
+        },
+    ),
 )
 """One for each file in ``example_dags``."""
 

@@ -30,7 +30,7 @@ def test_a_file_imports_only_airflow_sdk_and_ours_when_it_is_parsed(file):
     tree = ast.parse(file.read_text())
     modules = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     modules |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-    ours = re.compile(r"airflow_provider_aiml\.(operators|sensors|decorators)\.\w+")
+    ours = re.compile(r"airflow_provider_aiml\.((operators|sensors|decorators)\.\w+|endpoint_api)")
 
     assert {name for name in modules if not ours.fullmatch(name)} <= {
         "__future__",

@@ -155,3 +155,12 @@ def test_a_streamed_answer_lies_whole_in_s3(demo, objects, example_dags):
     lines = objects.Object(written[-1]).get()["Body"].read().decode().splitlines()
     assert run.state == "success", states(run)
     assert [json.loads(line).get("token") for line in lines] == ["one", "two", "three", None]
+
+
+def test_the_api_is_deployed_called_changed_and_deleted(demo, example_dags):
+    run = example_dags["aiml_endpoint_api"].test()
+
+    assert run.state == "success", states(run)
+    assert [task for task, state in states(run).items() if state != "success"] == ["classify_nothing"]
+    received = [json.loads(one.body) for one in demo.invocations("demo-tabular")]
+    assert {len(body["instances"][0]) for body in received} == {30}
