@@ -27,22 +27,12 @@ from airflow_provider_aiml.exceptions import (
     public_class,
 )
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy
-from airflow_provider_aiml.inference.notice_queue import QueueRef
-from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Location
-from airflow_provider_aiml.inference.s3_objects import object_pieces, read_object, s3_reading, write_json
-from airflow_provider_aiml.inference.wait_list import (
-    COMPACT_LIMIT,
-    compact,
-    expand,
-    manifest_body,
-    manifest_of,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from airflow_provider_aiml.inference.outputs import Look, Wait
+    from airflow_provider_aiml.inference.outputs import Location, Look, Wait
     from airflow_provider_aiml.inference.submissions import Submission
     from airflow_provider_aiml.triggers.sagemaker import SageMakerAsyncInferenceTrigger
 
@@ -101,7 +91,7 @@ class AsyncOutputTask(ResultTask):
         _ = self.policy
         check_place(manifest_to, "manifest_to", folder=True)
         if isinstance(sqs_queue, str) and not has_jinja(sqs_queue):
-            QueueRef.parse(sqs_queue)
+            check_queue(sqs_queue)
 
     @property
     def policy(self) -> FailurePolicy:
@@ -147,6 +137,10 @@ class AsyncOutputTask(ResultTask):
 
     def _listed(self, submissions: Sequence[Submission]) -> Any:
         """Give what is awaited in a form that Airflow's database can bear."""
+        from airflow_provider_aiml.inference.outputs import Location
+        from airflow_provider_aiml.inference.s3_objects import write_json
+        from airflow_provider_aiml.inference.wait_list import COMPACT_LIMIT, compact, manifest_body
+
         listed = compact(submissions)
         if len(submissions) <= COMPACT_LIMIT:
             return listed
@@ -177,6 +171,8 @@ class AsyncOutputTask(ResultTask):
 
     def tell_of_permission(self, location: Location) -> None:
         """Say that a permission seems to be missing."""
+        from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT
+
         self.log.warning("S3 answers 403 for %s: %s", location, LIST_BUCKET_HINT)
 
     def look_at_each(self, waits: Mapping[int, Wait]) -> Iterator[tuple[int, Wait, Look]]:
@@ -216,11 +212,15 @@ class AsyncOutputTask(ResultTask):
         return self.conclude(self._awaited_by(told), several=several, failures=failures)
 
     def _awaited_by(self, told: Mapping[str, Any]) -> list[Submission]:
-        listed = told.get("inferences")
-        return expand(self._read_listed(listed), now=time.time())
+        from airflow_provider_aiml.inference.wait_list import expand
+
+        return expand(self._read_listed(told.get("inferences")), now=time.time())
 
     def _read_listed(self, listed: Any) -> Any:
         """Read a manifest where one is named."""
+        from airflow_provider_aiml.inference.s3_objects import read_object
+        from airflow_provider_aiml.inference.wait_list import manifest_of
+
         place = manifest_of(listed)
         if place is None:
             return listed
@@ -234,7 +234,7 @@ class AsyncOutputTask(ResultTask):
         """Refuse one object for the outputs of several inferences, and a queue that is none."""
         check_place(self.output_uri, "output_uri", folder=True)
         if self.sqs_queue is not None:
-            QueueRef.parse(self.sqs_queue)
+            check_queue(self.sqs_queue)
         if self.output_uri and several and not self.output_uri.endswith("/"):
             problem = Problem("output_uri", "one object for several inferences", "a folder, ending with '/'")
             raise RequestError("The outputs cannot be copied", problems=(problem,))
@@ -300,6 +300,8 @@ class AsyncOutputTask(ResultTask):
         return error
 
     def _read_failure(self, location: Location) -> str | None:
+        from airflow_provider_aiml.inference.s3_objects import s3_reading
+
         wanted = f"bytes=0-{FAILURE_QUOTE_BYTES - 1}"
         try:
             with s3_reading(location):
@@ -325,10 +327,13 @@ class AsyncOutputTask(ResultTask):
         return result
 
     def _fetch(self, location: Location) -> dict[str, Any]:
+        from airflow_provider_aiml.inference.s3_objects import read_object
+
         content, content_type = read_object(self.s3, location)
         return {**decoded_body(content, content_type), "content_type": content_type}
 
     def _copy(self, location: Location, name: str) -> str:
+        from airflow_provider_aiml.inference.s3_objects import object_pieces
         from airflow_provider_aiml.inference.stored_answer import copy_object
 
         uri = str(self.output_uri) + (name if str(self.output_uri).endswith("/") else "")
@@ -346,10 +351,22 @@ def deferral_timeout(submissions: Sequence[Submission], now: float, timeout_at: 
     return timedelta(seconds=max(0.0, last - now) + DEFERRAL_MARGIN)
 
 
+def check_queue(queue: str) -> None:
+    """Refuse what names no SQS queue.
+
+    :raises RequestError: it is no URL, ARN or name of one.
+    """
+    from airflow_provider_aiml.inference.notice_queue import QueueRef
+
+    QueueRef.parse(queue)
+
+
 def check_s3_uri(uri: object, field: str) -> None:
     """Refuse a plain string that names no object on S3; a template is judged once it is rendered.
 
     :raises RequestError: it is not ``s3://bucket/key``.
     """
     if isinstance(uri, str) and not has_jinja(uri):
+        from airflow_provider_aiml.inference.outputs import Location
+
         Location.parse(uri, field)

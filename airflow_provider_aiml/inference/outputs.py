@@ -135,6 +135,8 @@ def _fault_in_uri(uri: object) -> str | None:
     bucket, _, key = uri.removeprefix(_SCHEME).partition("/")
     if not bucket:
         return "a location without a bucket"
+    if "@" in bucket:
+        return "a location with an Airflow connection in it, s3://conn_id@bucket"
     if not key:
         return "a bucket without a key"
     try:

@@ -34,7 +34,9 @@ def test_the_front_page_quotes_an_example_for_each_operator() -> None:
 
     modules = [*Path(operators.__path__[0]).glob("*.py"), *Path(sensors.__path__[0]).glob("*.py")]
     public = {
-        name for module in modules for name in re.findall(r"^class (\w+(?:Operator|Sensor))\(", module.read_text(), re.M)
+        name
+        for module in modules
+        for name in re.findall(r"^class (\w+(?:Operator|Sensor))\(", module.read_text(), re.M)
     }
     shown = set(re.findall(r"\w+", (ROOT / "README.md").read_text()))
     assert public

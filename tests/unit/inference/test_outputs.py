@@ -61,7 +61,7 @@ def test_a_location_that_is_not_one_is_refused_by_field_and_without_its_value(ur
     assert "canary" not in str(caught.value)
 
 
-@given(bucket=st.text(min_size=1).filter(lambda text: "/" not in text), key=st.text(min_size=1, max_size=200))
+@given(bucket=st.text(min_size=1).filter(lambda text: not set("/@") & set(text)), key=st.text(min_size=1, max_size=200))
 def test_every_location_survives_being_written_and_read(bucket: str, key: str) -> None:
     location = Location(bucket, key)
     assert Location.parse(str(location), "x") == location
@@ -244,3 +244,8 @@ def test_after_a_restart_the_pause_is_as_long_as_it_would_have_been(max_wait: fl
         count += 1
         elapsed += schedule.delay(count)
     assert schedule.delay(1, elapsed - 1) == schedule.delay(count)
+
+
+def test_a_location_with_a_connection_in_it_is_refused_for_aws_would_not_find_it():
+    with pytest.raises(RequestError, match="with an Airflow connection in it"):
+        Location.parse("s3://aws_default@bucket/key", "input_location")
