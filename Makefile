@@ -85,7 +85,8 @@ up: setup  ## the same, left running with its UI
 	$(BIN)/python tests/e2e/run_demo.py --keep
 
 .PHONY: browser
-browser: setup  ## tests in a real browser
+browser: setup  ## tests in a real browser; on Debian: apt-get install chromium chromium-driver
+	@command -v chromedriver >/dev/null || { echo "chromedriver is needed (on Debian: apt-get install chromium chromium-driver)." >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser
 
 .PHONY: bench

@@ -61,7 +61,10 @@ def test_a_location_that_is_not_one_is_refused_by_field_and_without_its_value(ur
     assert "canary" not in str(caught.value)
 
 
-@given(bucket=st.text(min_size=1).filter(lambda text: not set("/@") & set(text)), key=st.text(min_size=1, max_size=200))
+@given(
+    bucket=st.text(min_size=1).filter(lambda text: not set("/@") & set(text)),
+    key=st.text(min_size=1, max_size=200),
+)
 def test_every_location_survives_being_written_and_read(bucket: str, key: str) -> None:
     location = Location(bucket, key)
     assert Location.parse(str(location), "x") == location
