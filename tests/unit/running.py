@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow._shared.module_loading import import_string
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.serde import deserialize, serialize
+from tests.airflow_versions import TaskDeferred, deserialize, serialize
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -29,7 +28,6 @@ class Instance:
     dag_id: str = "dag"
     run_id: str = "run"
     map_index: int | None = -1
-    try_number: int = 1
     try_number: int = 1
     first_reschedule: dt.datetime | None = None
 
@@ -72,7 +70,7 @@ def event_of(trigger: BaseTrigger, seconds: float = 30) -> dict[str, Any]:
 def again(trigger: BaseTrigger) -> Any:
     """Rebuild a trigger from what Airflow keeps of it."""
     classpath, kwargs = trigger.serialize()
-    return import_string(classpath)(**through_airflow(kwargs))
+    return pkgutil.resolve_name(classpath)(**through_airflow(kwargs))
 
 
 def through_airflow(value: Any) -> Any:

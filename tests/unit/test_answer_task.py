@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     RequestError,
@@ -16,6 +15,7 @@ from airflow_provider_aiml.exceptions import (
 from airflow_provider_aiml.inference.stored_answer import AnswerStore
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointOperator
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 URI = "s3://bucket/answers/one.json"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.aws_task import (
     AwsTask,
     check_place,
@@ -23,6 +22,7 @@ from airflow_provider_aiml.exceptions import (
     public_class,
 )
 from airflow_provider_aiml.hooks.sagemaker_runtime import SageMakerRuntimeHook
+from tests.airflow_versions import AirflowFailException
 
 
 class Task(AwsTask):

@@ -9,7 +9,6 @@ import traceback
 
 import pytest
 import structlog
-from airflow.sdk.exceptions import AirflowRescheduleException
 from airflow_provider_aiml.exceptions import InferenceError
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import (
@@ -17,6 +16,7 @@ from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointOperator,
 )
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from tests.airflow_versions import AirflowRescheduleException
 from tests.unit.running import defer, event_of, resume, run
 
 CANARY = "yellow-canary-4711"

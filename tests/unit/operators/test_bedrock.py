@@ -6,7 +6,6 @@ import base64
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     BusyError,
@@ -16,6 +15,7 @@ from airflow_provider_aiml.exceptions import (
     RequestError,
 )
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 JAMBA = "ai21.jamba-instruct-v1:0"

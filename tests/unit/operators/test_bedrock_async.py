@@ -7,7 +7,6 @@ import json
 import logging
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     InferenceError,
@@ -20,6 +19,7 @@ from airflow_provider_aiml.operators.bedrock import BedrockStartAsyncInvokeOpera
 from airflow_provider_aiml.sensors.bedrock import BedrockAsyncInvokeSensor
 from airflow_provider_aiml.triggers import bedrock as bedrock_triggers
 from airflow_provider_aiml.triggers.bedrock import BedrockAsyncInvokeTrigger
+from tests.airflow_versions import AirflowSensorTimeout, AirflowSkipException
 from tests.unit.running import defer, event_of, resume, run, through_triggerer
 
 NOVA = "amazon.nova-pro-v1:0"

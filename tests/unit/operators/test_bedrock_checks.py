@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     AnswerStoppedError,
     EndpointNotReadyError,
@@ -15,6 +14,7 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.inference.stored_answer import Answer
 from airflow_provider_aiml.operators.bedrock import BedrockApplyGuardrailOperator, BedrockCountTokensOperator
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     AnswerStoppedError,
@@ -16,6 +15,7 @@ from airflow_provider_aiml.exceptions import (
     StoredAnswerError,
 )
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 NOVA = "amazon.nova-pro-v1:0"

@@ -8,7 +8,6 @@ from typing import Literal
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     AnswerMismatchError,
     BusyError,
@@ -19,6 +18,7 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator
 from pydantic import BaseModel
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 NOVA = "amazon.nova-pro-v1:0"
@@ -231,7 +231,7 @@ class TestTools:
         assert asked(aws) == []
 
     def test_a_mapped_task_with_tools_and_a_schema_can_be_serialized(self):
-        from airflow.serialization.serialized_objects import DagSerialization
+        from tests.airflow_versions import DagSerialization
 
         with DAG("dag", schedule=None) as dag:
             converse(task_id="plain", tools=[add], output_schema=Ticket, documents=["s3://b/k"])

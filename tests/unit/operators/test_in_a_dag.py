@@ -9,7 +9,6 @@ import pytest
 import structlog
 from airflow.sdk import DAG, task
 from airflow.sdk.execution_time import task_runner
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import (
@@ -17,6 +16,7 @@ from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointOperator,
 )
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from tests.airflow_versions import DagSerialization
 from tests.unit.running import defer, event_of, resume, run
 
 TASKS = {

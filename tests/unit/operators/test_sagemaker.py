@@ -6,7 +6,6 @@ import base64
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     AwsConfigurationError,
@@ -20,6 +19,7 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.inference.requests import load_operation, python_name
 from airflow_provider_aiml.operators.sagemaker import _RESPONSE_KEYS, SageMakerInvokeEndpointOperator
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 QUICK = {"attempts": 2, "base": 0.01, "cap": 0.01}

@@ -8,7 +8,6 @@ import re
 import time
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import (
     BusyError,
     ModelFailedError,
@@ -22,6 +21,7 @@ from airflow_provider_aiml.exceptions import (
 from airflow_provider_aiml.inference import async_input
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import defer, event_of, resume, run, through_triggerer
 
 

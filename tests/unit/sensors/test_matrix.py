@@ -5,13 +5,6 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowRescheduleException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    TaskDeferred,
-)
 from airflow_provider_aiml.exceptions import (
     AwsConfigurationError,
     ModelFailedError,
@@ -20,6 +13,13 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.sensors import sagemaker
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from tests.airflow_versions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from tests.unit.running import event_of, resume, run
 
 MODES = {

@@ -7,7 +7,6 @@ import json
 import time
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSensorTimeout
 from airflow_provider_aiml.exceptions import (
     AwsConfigurationError,
     ModelFailedError,
@@ -16,6 +15,7 @@ from airflow_provider_aiml.exceptions import (
     RequestError,
 )
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from tests.airflow_versions import AirflowFailException, AirflowRescheduleException, AirflowSensorTimeout
 from tests.unit.running import Instance, defer, event_of, resume, run, through_triggerer
 
 
@@ -310,7 +310,7 @@ class TestFaults:
 
 def finish_any(deferrable, **kwargs):
     """Run a sensor that may or may not defer."""
-    from airflow.sdk.exceptions import TaskDeferred
+    from tests.airflow_versions import TaskDeferred
 
     try:
         return run(make(deferrable=deferrable, **kwargs))

@@ -7,12 +7,12 @@ import json
 
 import boto3
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_aiml.exceptions import ModelFailedError, NoticeQueueError, RequestError
 from airflow_provider_aiml.inference import completion_notices, output_watch
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
 from airflow_provider_aiml.triggers.sagemaker import SageMakerAsyncInferenceTrigger
+from tests.airflow_versions import AirflowFailException
 from tests.unit.running import StateStore, again, defer, event_of, resume, run, through_triggerer
 
 NAME = "notices"

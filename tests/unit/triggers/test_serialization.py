@@ -9,7 +9,6 @@ import pkgutil
 
 import airflow_provider_aiml
 import pytest
-from airflow._shared.module_loading import import_string
 from airflow.models.trigger import Trigger
 from airflow.triggers.base import BaseTrigger
 
@@ -78,7 +77,7 @@ def test_every_trigger_class_has_an_example():
 def test_a_trigger_is_the_same_after_airflow_kept_it(trigger_class, kwargs):
     classpath, serialized = trigger_class(**kwargs).serialize()
 
-    assert import_string(classpath) is trigger_class
+    assert pkgutil.resolve_name(classpath) is trigger_class
     assert json.loads(json.dumps(serialized)) == serialized
     kept = Trigger(classpath, serialized)
     assert trigger_class(**kept.kwargs).serialize() == (classpath, serialized)
