@@ -1,6 +1,7 @@
 """An endpoint of SageMaker Runtime that answers after a fixed time, and does nothing else.
 
-A stand-in for benchmarks only: with the local AWS in its place, its own work would be most of what is measured.
+A stand-in for benchmarks only: with the local AWS in its place, its own work would be most of what is
+measured.
 """
 
 from __future__ import annotations

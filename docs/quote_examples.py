@@ -11,7 +11,9 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(<!-- example: (?P<file>[\w./]+)#(?P<region>\w+) -->\n```python\n)(?P<code>.*?)(```)", re.S)
+BLOCK = re.compile(
+    r"(<!-- example: (?P<file>[\w./]+)#(?P<region>\w+) -->\n```python\n)(?P<code>.*?)(```)", re.S
+)
 
 
 def region(file: str, name: str) -> str:

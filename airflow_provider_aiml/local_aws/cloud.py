@@ -81,7 +81,7 @@ class Cloud:
         self._clients, self._deployments, self._keyring = clients, Deployments(), Keyring()
         self.cloudformation = CloudFormation(clients, self.faults)
         self.execute_api = ExecuteApi(clients, self._deployments, self._keyring, self.front.answer)
-        self._loading: asyncio.Task[Any] | None = None
+        self._loading: asyncio.Future[Any] | None = None
 
     async def start(self) -> None:
         """Bring up the demo's endpoints; their containers go on loading."""

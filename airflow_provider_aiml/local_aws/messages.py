@@ -184,6 +184,8 @@ def connection_protocol() -> type[asyncio.Protocol]:
         from uvicorn.protocols.http.h11_impl import H11Protocol as base  # noqa: N813
 
     class Protocol(base):  # type: ignore[misc]
+        app_state: dict[str, Any]
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.app_state = {**self.app_state, "transport": transport}
             super().connection_made(transport)

@@ -165,7 +165,7 @@ def _from_the_body(shape: StructureShape, request: Request) -> dict[str, Any]:
     document = _json(request)
     if not isinstance(document, dict):
         raise ApiError("SerializationException", "Start of structure or map found where not expected.")
-    return _membersfrom_json(in_body, document)
+    return _members_from_json(in_body, document)
 
 
 def _json(request: Request) -> Any:
@@ -175,7 +175,7 @@ def _json(request: Request) -> Any:
         raise ApiError("SerializationException", "Could not parse the request body as JSON") from error
 
 
-def _membersfrom_json(members: dict[str, Shape], document: dict[str, Any]) -> dict[str, Any]:
+def _members_from_json(members: dict[str, Shape], document: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name, member in members.items():
         value = document.get(member.serialization.get("name", name))
@@ -207,12 +207,13 @@ def from_json(shape: Shape, value: Any) -> Any:
     if getattr(shape, "is_document_type", False):
         return value
     expected = _JSON_TYPES[shape.type_name]
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+    fits = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
+    if not fits:
         raise ApiError(
             "SerializationException", f"{_json_type(value)} can not be converted to {shape.type_name}"
         )
     if isinstance(shape, StructureShape):
-        return _membersfrom_json(shape.members, value)
+        return _members_from_json(shape.members, value)
     if isinstance(shape, ListShape):
         return [from_json(shape.member, item) for item in value]
     if isinstance(shape, MapShape):
