@@ -15,6 +15,9 @@ BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("import_cost.py",),
     ("real_time_call.py",),
     ("endpoint_api.py",),
+    ("watch_waits.py", "--n", "500"),
+    ("watch_waits.py", "--n", "2000", "10000", "100000", "--picture", "docs/images/wait-cost.svg"),
+    ("watch_waits.py", "--triggers", "--n", "1000", "5000"),
     ("notices.py",),
 )
 
@@ -36,6 +39,7 @@ def main() -> int:
         failed = failed or done.returncode != 0
         parts.append(done.stdout)
     if "--write" in sys.argv[1:] and not failed:
+        parts.append("\n![What waits cost against their number](images/wait-cost.svg)\n")
         REPORT.write_text("".join(parts).replace("\n\n\n", "\n\n"))
     return int(failed)
 

@@ -274,8 +274,8 @@ def compare(n: int, polls: int) -> None:
     print_table(title, HEAD, rows, f"{', '.join(judged)}. {STALL_NOTE}")
 
 
-def curve(role: str, n: int, polls: int) -> None:
-    """Print what N waits of ours cost while outputs appear."""
+def curve(role: str, n: int, polls: int) -> tuple[int, float, float]:
+    """Print what N waits of ours cost while outputs appear; give N, memory and CPU with a tenth there."""
     interval = 10.0
     result = run_role(role, n, interval, polls, SHARES)
     start = result["start_stall"]
@@ -295,6 +295,7 @@ def curve(role: str, n: int, polls: int) -> None:
         f"{', '.join(judged)}. Registered in {result['registered']:.1f} s. {STALL_NOTE} S3 is a small server "
         "of our own; S3KeyTrigger needs about 1.5 MB a wait and was not run at this size.",
     )
+    return n, max(at["memory"] for at in early), max(at["cpu"] for at in early)
 
 
 def main() -> None:
@@ -303,6 +304,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, nargs="+", default=[500, 10_000, 100_000])
     parser.add_argument("--triggers", action="store_true", help="real triggers of ours at every size")
     parser.add_argument("--polls", type=int, default=3, help="how many polls to measure")
+    parser.add_argument("--picture", type=Path, help="draw the curve of cost against N as an SVG")
     parser.add_argument("--role", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
@@ -314,11 +316,16 @@ def main() -> None:
             )
         print(json.dumps(figures))
         return
+    points = []
     for n in options.n:
         if n <= 500:
             compare(n, options.polls)
         else:
-            curve("triggers" if options.triggers else "watcher", n, options.polls)
+            points.append(curve("triggers" if options.triggers else "watcher", n, options.polls))
+    if options.picture:
+        from wait_picture import draw
+
+        options.picture.write_text(draw(points))
 
 
 if __name__ == "__main__":
