@@ -119,7 +119,7 @@ def test_an_item_outside_of_a_list_is_refused() -> None:
         json_template({"a": [item_number()]})
 
 
-@pytest.mark.parametrize("shape", [{"a": object()}, [float("nan")], {1, 2}], ids=str)
+@pytest.mark.parametrize("shape", [{"a": object()}, [float("nan")], {1, 2}], ids=["object", "nan", "set"])
 def test_what_is_not_json_is_refused_with_its_place(shape: Any) -> None:
     with pytest.raises(RequestError, match="shape"):
         json_template(shape)
