@@ -1,0 +1,605 @@
+"""The front door's operators, against the local AWS's CloudFormation and execute-api."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+from airflow.exceptions import AirflowFailException
+from airflow.sdk import DAG
+from airflow_provider_aiml.endpoint_api import each, item_number, json_template, number
+from airflow_provider_aiml.exceptions import (
+    AccessDeniedError,
+    BusyError,
+    EndpointNotReadyError,
+    InferenceError,
+    ModelFailedError,
+    RequestError,
+    ServiceRefusedError,
+    StackFailedError,
+)
+from airflow_provider_aiml.operators.api_gateway import (
+    ApiGatewaySageMakerDeleteOperator,
+    ApiGatewaySageMakerDeployOperator,
+    ApiGatewaySageMakerInvokeOperator,
+)
+from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, api
+from tests.unit.running import defer, event_of, resume, run, through_triggerer
+
+QUICK = {"attempts": 2, "base": 0.01, "cap": 0.01}
+SAFE = json_template({"instances": each("items", {"in0": [number("user_id")], "in1": [item_number()]})})
+INSTANCES = [
+    {"in0": [321], "in1": [101]},
+    {"in0": [321], "in1": [131]},
+    {"in0": [321], "in1": [162]},
+]
+
+
+def deployer(task: dict[str, Any] | None = None, **changes: Any) -> ApiGatewaySageMakerDeployOperator:
+    described = api(**{"request_parameters": {"items": True}, **changes})
+    given = {"task_id": "deploy", "stack_name": "front", "waiter_delay": 0.05, **(task or {})}
+    return ApiGatewaySageMakerDeployOperator(api=described, **given)
+
+
+def deploy(task: dict[str, Any] | None = None, **changes: Any) -> Any:
+    return run(deployer(task, **changes))
+
+
+def call(url: str, **given: Any) -> Any:
+    wanted = {"path": "321", "query": {"items": "101,131,162"}, "retry_args": QUICK, **given}
+    return run(ApiGatewaySageMakerInvokeOperator(task_id="call", url=url, **wanted))
+
+
+def delete(**given: Any) -> Any:
+    return run(
+        ApiGatewaySageMakerDeleteOperator(task_id="delete", stack_name="front", waiter_delay=0.05, **given)
+    )
+
+
+@pytest.fixture
+def client(aws):
+    def make(service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=aws.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="local-aws-key",
+            aws_secret_access_key="local-aws-secret",
+        )
+
+    return make
+
+
+@pytest.fixture
+def model(aws):
+    aws.add_endpoint("my-endpoint", "echo")
+    return aws
+
+
+def bodies(model: Any) -> list[Any]:
+    return [json.loads(one.body) for one in model.invocations("my-endpoint")]
+
+
+def test_the_constructs_documented_call_works_end_to_end(model):
+    template = '{"served": $input.json("$.instances")}'
+    result = deploy(response_mapping_template=template, profile="construct", resource_name="ratings")
+
+    answer = call(result["url"], path="ratings/321")
+    assert bodies(model) == [{"instances": INSTANCES}]
+    assert answer == {
+        "body": {"served": INSTANCES},
+        "content_type": "application/json",
+        "status_code": 200,
+    }
+
+
+@pytest.mark.parametrize("template", [ONE_LINE, MANY_LINES, SAFE], ids=["one line", "many lines", "built"])
+def test_each_form_of_the_template_gives_the_same_body(model, template):
+    call(deploy(request_mapping_template=template)["url"])
+
+    assert bodies(model) == [{"instances": INSTANCES}]
+
+
+def test_the_result_names_what_was_made_and_no_key(model, client):
+    result = deploy(api_key_required=True)
+
+    assert result.keys() == {
+        "url",
+        "rest_api_id",
+        "stage_name",
+        "log_group_name",
+        "usage_plan_id",
+        "api_key_id",
+        "invoke_role_arn",
+        "cloudwatch_role_arn",
+        "stack_id",
+        "stack_name",
+        "status",
+        "action",
+        "changes",
+    }
+    key = client("apigateway").get_api_key(apiKey=result["api_key_id"], includeValue=True)["value"]
+    assert key not in json.dumps(result)
+    assert result["action"] == "created"
+
+
+def test_a_missing_parameter_is_400_and_the_model_is_not_called(model):
+    url = deploy()["url"]
+
+    with pytest.raises(ServiceRefusedError, match=r"400 \(Missing required request parameters: \[items\]\)"):
+        call(url, query={})
+    assert bodies(model) == []
+
+
+def test_an_unsigned_call_is_refused(model):
+    url = deploy()["url"]
+
+    with pytest.raises(AccessDeniedError) as raised:
+        call(url, authorization="NONE")
+    assert isinstance(raised.value, AirflowFailException)
+    assert bodies(model) == []
+
+
+@pytest.mark.parametrize(
+    "fault", [{"code": "ThrottlingException"}, {"code": "ModelNotReadyException"}], ids=lambda f: f["code"]
+)
+def test_a_throttled_model_is_429_whichever_status_the_throttle_came_with(model, fault):
+    url = deploy()["url"]
+    model.add_fault("sagemaker:InvokeEndpoint", count=5, **fault)
+
+    with pytest.raises(BusyError) as raised:
+        call(url)
+    assert raised.value.retryable
+    assert "429" in str(raised.value) or "throttled" in str(raised.value)
+
+
+def test_a_throttled_call_is_sent_again(model):
+    url = deploy()["url"]
+    model.add_fault("sagemaker:InvokeEndpoint", code="ThrottlingException")
+
+    assert call(url)["status_code"] == 200
+
+
+def test_a_failing_model_is_quoted(model):
+    url = deploy()["url"]
+    model.add_fault("sagemaker:InvokeEndpoint", "model_error", message="row 1 is bad")
+
+    with pytest.raises(ModelFailedError, match="The model said: row 1 is bad"):
+        call(url)
+
+
+def test_a_value_that_tries_to_break_out_of_the_json_does_not(model):
+    url = deploy(request_mapping_template=SAFE)["url"]
+    evil = '1]}], "admin": true, "x": [{"y": ["'
+
+    call(url, path=[evil], query={"items": "1,'2\\'"})
+    (body,) = bodies(model)
+    assert body == {"instances": [{"in0": [evil], "in1": [1]}, {"in0": [evil], "in1": ["'2\\'"]}]}
+
+
+def test_deploying_twice_changes_nothing(model, client):
+    first = deploy(account_logging_role="if_missing")
+    before = client("apigateway").get_deployments(restApiId=first["rest_api_id"])["items"]
+
+    second = deploy(account_logging_role="if_missing")
+    assert (second["action"], second["changes"]) == ("unchanged", [])
+    assert client("apigateway").get_deployments(restApiId=first["rest_api_id"])["items"] == before
+    assert client("cloudformation").list_change_sets(StackName="front")["Summaries"] == []
+
+
+def test_a_change_is_one_change_set_a_new_deployment_and_the_same_url(model):
+    first = deploy()
+    second = deploy(request_mapping_template=SAFE)
+
+    assert second["action"] == "updated"
+    assert second["url"] == first["url"]
+    kinds = {(one["type"].rpartition("::")[2], one["action"]) for one in second["changes"]}
+    assert kinds == {
+        ("Method", "updated"),
+        ("Deployment", "created"),
+        ("Stage", "updated"),
+        ("Deployment", "deleted"),
+    }
+    assert call(second["url"])["status_code"] == 200
+
+
+def test_a_failing_update_says_why_and_leaves_the_old_api_serving(model):
+    url = deploy()["url"]
+
+    with pytest.raises(StackFailedError, match=r"Stage .*extraneous key \[StageNam\]") as raised:
+        deploy(request_mapping_template=SAFE, overrides={"Stage": {"StageNam": "x"}})
+    assert raised.value.code == "UPDATE_ROLLBACK_COMPLETE"
+    assert call(url)["body"] == {"instances": INSTANCES}
+    assert deploy(request_mapping_template=SAFE)["action"] == "updated"
+
+
+def test_a_stack_stuck_in_rollback_complete_is_replaced_only_when_asked(model):
+    model.add_fault("cloudformation:CreateResource", resource="Method", message="no method today")
+    with pytest.raises(StackFailedError, match="no method today") as raised:
+        deploy()
+    assert raised.value.code == "ROLLBACK_COMPLETE"
+    with pytest.raises(StackFailedError, match=r"no method today.*replace_failed=True"):
+        deploy()
+
+    assert deploy({"replace_failed": True})["action"] == "created"
+
+
+def test_an_account_that_has_a_logging_role_keeps_it(model, client):
+    gateway = client("apigateway")
+    theirs = "arn:aws:iam::123456789012:role/theirs"
+    gateway.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": theirs}])
+
+    result = deploy()
+    assert "cloudwatch_role_arn" not in result
+    assert gateway.get_account()["cloudwatchRoleArn"] == theirs
+
+
+def test_a_logging_role_outlives_its_stack_and_serves_the_next(model, client):
+    role = deploy()["cloudwatch_role_arn"]
+    delete()
+
+    assert client("apigateway").get_account()["cloudwatchRoleArn"] == role
+    assert "cloudwatch_role_arn" not in deploy()
+
+
+def test_leave_is_refused_where_the_account_has_no_logging_role(model, client):
+    with pytest.raises(RequestError, match="account_logging_role"):
+        deploy(account_logging_role="leave")
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+
+
+def test_a_named_log_group_that_was_kept_is_used_again(model, client):
+    deploy(log_group_name="/api/front")
+    assert "/api/front" in delete()["kept"]
+
+    url = deploy(log_group_name="/api/front")["url"]
+    call(url)
+    logs = client("logs")
+    (stream,) = logs.describe_log_streams(logGroupName="/api/front")["logStreams"]
+    events = logs.get_log_events(logGroupName="/api/front", logStreamName=stream["logStreamName"])["events"]
+    assert json.loads(events[-1]["message"])["status"] == "200"
+
+
+def test_an_endpoint_that_does_not_exist_is_refused_before_the_stack_is_touched(aws, client):
+    with pytest.raises(EndpointNotReadyError, match="my-endpoint"):
+        deploy()
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+    assert deploy({"check_endpoint": False})["action"] == "created"
+
+
+def test_a_look_at_the_endpoint_that_is_not_allowed_says_how_to_leave_it_out(model):
+    model.add_fault("sagemaker:DescribeEndpoint", code="AccessDeniedException")
+    with pytest.raises(AccessDeniedError, match="check_endpoint=False"):
+        deploy()
+
+
+def test_an_example_that_comes_out_otherwise_stops_the_deployment(model, client):
+    request = {"path": {"user_id": "1"}, "query": {"items": "2"}}
+    good = {"instances": [{"in0": [1], "in1": [2]}]}
+    examples = [(request, good), (request, json.dumps(good)), (request, {}), ({"path": {"user_id": "1"}}, {})]
+
+    with pytest.raises(RequestError) as raised:
+        deploy({"examples": examples})
+    named = [problem.field for problem in raised.value.problems]
+    assert named == ["examples[2]", "examples[3] query['items']"]
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+    assert deploy({"examples": examples[:2]})["action"] == "created"
+
+
+def test_an_example_of_another_format_is_compared_as_text(model):
+    changes = {"request_mapping_template": "$input.params('user_id'),1", "content_type": "text/csv"}
+    request = {"path": {"user_id": "7"}, "query": {"items": "2"}}
+
+    assert deploy({"examples": [(request, "7,1")]}, **changes)["action"] == "created"
+    with pytest.raises(RequestError, match=r"examples\[0\]"):
+        deploy({"examples": [(request, {"a": 1})]}, **changes)
+
+
+def test_a_template_that_gives_no_json_is_refused_before_the_stack_is_touched(model, client):
+    with pytest.raises(RequestError, match="no JSON"):
+        deploy(request_mapping_template='{"a": [$input.params("user_id"),]}')
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+
+
+def test_a_missing_capability_is_refused_and_the_stack_is_not_made(model, client):
+    with pytest.raises(ServiceRefusedError, match=r"CAPABILITY_NAMED_IAM.*capabilities"):
+        deploy(overrides={"InvokeRole": {"RoleName": "mine"}})
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+
+    named = {"capabilities": ["CAPABILITY_NAMED_IAM"]}
+    result = deploy(named, overrides={"InvokeRole": {"RoleName": "mine"}})
+    assert result["invoke_role_arn"].endswith(":role/mine")
+
+
+def test_a_template_over_cloudformations_limit_is_refused(model):
+    huge = '{"a": "' + "x" * 60_000 + '"}'
+    with pytest.raises(RequestError, match="51,200"):
+        deploy(request_mapping_template=huge)
+
+
+def test_a_deployment_can_be_left_to_itself(model):
+    result = deploy({"wait_for_completion": False})
+    assert (result["action"], result["changes"]) == ("create", [])
+    assert deploy()["action"] in ("created", "unchanged")
+
+    update = deploy({"wait_for_completion": False}, request_mapping_template=SAFE)
+    assert update["action"] == "update"
+    assert {one["action"] for one in update["changes"]} == {"create", "update", "delete"}
+
+
+def test_a_deferred_deployment_gives_the_same_result(model):
+    result = through_triggerer(lambda: deployer({"deferrable": True}))
+    assert result["action"] == "created"
+    assert call(result["url"])["status_code"] == 200
+    assert deploy()["action"] == "unchanged"
+
+
+def test_a_killed_deployment_is_picked_up_by_the_next_try(model, client):
+    model.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=4)
+    first = deployer({"deferrable": True})
+    defer(first)  # and then its worker and its trigger are gone
+
+    result = deploy()
+    assert result["action"] == "created"
+    events = client("cloudformation").describe_stack_events(StackName="front")["StackEvents"]
+    assert (
+        sum(
+            one["ResourceStatus"] == "CREATE_IN_PROGRESS"
+            for one in events
+            if one["LogicalResourceId"] == "front"
+        )
+        == 1
+    )
+
+
+def test_somebody_elses_operation_is_waited_for_and_then_ours_is_done(model, client):
+    model.add_fault("cloudformation:CreateResource", "delay", resource="Stage", seconds=1)
+    body = json.dumps(api(request_parameters={"items": True}).template())
+    client("cloudformation").create_stack(
+        StackName="front", TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
+    )
+
+    result = deploy(request_mapping_template=SAFE)
+    assert result["action"] == "updated"
+
+
+def test_a_deferred_wait_for_somebody_else_goes_on_with_our_deployment(model, client):
+    model.add_fault("cloudformation:CreateResource", "delay", resource="Stage", seconds=5)
+    body = json.dumps(api(request_parameters={"items": True}).template())
+    client("cloudformation").create_stack(
+        StackName="front", TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
+    )
+    joined = deployer({"deferrable": True}, request_mapping_template=SAFE)
+    deferral = defer(joined)
+    event = event_of(deferral.trigger)
+    assert event["action"] == "join"
+
+    again = deployer(request_mapping_template=SAFE)
+    assert resume(again, deferral, event)["action"] == "updated"
+
+
+def test_a_stack_under_review_is_left_alone(model, client):
+    body = json.dumps(api().template())
+    client("cloudformation").create_change_set(
+        StackName="front",
+        ChangeSetName="c",
+        ChangeSetType="CREATE",
+        TemplateBody=body,
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    with pytest.raises(StackFailedError, match="REVIEW_IN_PROGRESS"):
+        deploy()
+
+
+def test_a_deployment_that_takes_too_long_fails_so_that_a_retry_waits_on(model):
+    model.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=2)
+    with pytest.raises(StackFailedError, match="wait_timeout") as raised:
+        deploy({"wait_timeout": 0.3})
+    assert raised.value.retryable
+    assert not isinstance(raised.value, AirflowFailException)
+    assert deploy()["action"] == "created"
+
+
+@pytest.mark.parametrize("event", [None, {}, {"status": "surprise"}])
+def test_an_event_that_says_nothing_is_an_error(model, event):
+    deferral = defer(deployer({"deferrable": True}))
+    with pytest.raises(StackFailedError, match="without saying why"):
+        resume(deployer(), deferral, event)
+
+
+def test_an_error_of_the_trigger_is_raised_as_what_it_is(model):
+    deferral = defer(deployer({"deferrable": True}))
+    facts = AccessDeniedError("no").to_dict()
+    with pytest.raises(AccessDeniedError):
+        resume(deployer(), deferral, {"status": "error", "error": facts, "stack_id": "arn"})
+
+
+def test_deleting_is_idempotent_and_names_what_is_kept(model, client):
+    made = deploy()
+    result = delete()
+
+    assert result["status"] == "deleted"
+    assert made["log_group_name"] in result["kept"]
+    assert delete() == {"stack_name": "front", "status": "absent", "kept": []}
+    assert client("apigateway").get_rest_apis()["items"] == []
+
+
+def test_a_deferred_deletion_gives_the_same_result(model):
+    deploy()
+    make = lambda: ApiGatewaySageMakerDeleteOperator(  # noqa: E731
+        task_id="delete", stack_name="front", deferrable=True, waiter_delay=0.05
+    )
+    assert through_triggerer(make)["status"] == "deleted"
+
+
+def test_a_deletion_that_fails_says_why(model):
+    deploy()
+    model.add_fault("cloudformation:DeleteResource", resource="Stage", message="still in use")
+    with pytest.raises(StackFailedError, match="still in use"):
+        delete()
+    assert delete()["status"] == "deleted"
+
+
+def test_a_deletion_waits_for_an_update_and_joins_another_deletion(model):
+    deploy()
+    model.add_fault("cloudformation:UpdateResource", "delay", resource="Method", seconds=0.7)
+    deploy({"wait_for_completion": False}, request_mapping_template=SAFE)
+    model.add_fault("cloudformation:DeleteResource", "delay", resource="Method", seconds=0.7)
+
+    assert delete(wait_for_completion=False)["action"] == "delete"
+    assert delete()["status"] == "deleted"
+
+
+def test_a_call_with_an_api_key_from_a_connection(model, client, monkeypatch):
+    made = deploy(api_key_required=True, authorization="NONE")
+    value = client("apigateway").get_api_key(apiKey=made["api_key_id"], includeValue=True)["value"]
+    monkeypatch.setenv("AIRFLOW_CONN_FRONT_KEY", json.dumps({"conn_type": "generic", "password": value}))
+    monkeypatch.setenv("AIRFLOW_CONN_NO_KEY", json.dumps({"conn_type": "generic"}))
+    plain = {"authorization": "NONE"}
+
+    assert call(made["url"], api_key_conn_id="front_key", **plain)["status_code"] == 200
+    with pytest.raises(AccessDeniedError):
+        call(made["url"], **plain)
+    with pytest.raises(RequestError, match="password"):
+        call(made["url"], api_key_conn_id="no_key", **plain)
+
+
+def test_a_post_sends_its_payload_and_keeps_the_answer(model, client):
+    client("s3").create_bucket(Bucket="answers")
+    template = "$input.json('$')"
+    url = deploy(
+        method="POST", resource_path="score", request_parameters={}, request_mapping_template=template
+    )
+    given = {"path": "score", "query": None, "payload": {"instances": [[1.5]]}}
+
+    kept = call(url["url"], output_uri="s3://answers/a.json", **given)
+    assert kept == {
+        "content_type": "application/json",
+        "status_code": 200,
+        "output_uri": "s3://answers/a.json",
+    }
+    assert call(url["url"], output_uri="s3://answers/a.json", **given) == kept
+    assert bodies(model) == [{"instances": [[1.5]]}]
+
+
+def test_the_result_goes_through_an_expression_or_stays_undecoded(model):
+    url = deploy()["url"]
+    assert call(url, result_expression="body.instances[0].in1") == [101]
+    assert call(url, decode=False)["body_encoding"] == "base64"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"url": "nowhere"}, "url"),
+        ({"method": "PATCH"}, "method"),
+        ({"authorization": "COGNITO"}, "authorization"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_refused(aws, given, field):
+    with pytest.raises(RequestError, match=field):
+        call(**{"url": "https://abc.execute-api.us-east-1.amazonaws.com/prod", **given})
+
+
+def test_two_sources_of_a_payload_are_refused_when_the_dag_is_parsed():
+    with pytest.raises(RequestError):
+        ApiGatewaySageMakerInvokeOperator(task_id="t", url="https://x/y", payload={}, payload_uri="s3://b/k")
+
+
+PROPERTIES = {
+    "name": "recommender",
+    "endpoint_name": "my-endpoint",
+    "resource_path": "{user_id}",
+    "request_mapping_template": ONE_LINE,
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"api": api()},
+        {"api": PROPERTIES},
+        PROPERTIES,
+        {"api": api(name="other"), "name": "recommender"},
+    ],
+    ids=["value", "mapping", "arguments", "both"],
+)
+def test_the_api_is_given_whole_as_a_mapping_or_property_by_property(given):
+    task = ApiGatewaySageMakerDeployOperator(task_id="t", stack_name="s", **given)
+    assert task.api == api()
+
+
+@pytest.mark.parametrize(
+    ("properties", "field"),
+    [
+        ({**PROPERTIES, "colour": "red"}, r"api\['colour'\]"),
+        ({"name": "x"}, "endpoint_name"),
+        ({**PROPERTIES, "timeout": 9999}, "timeout"),
+    ],
+)
+def test_what_cannot_be_deployed_is_refused_when_the_dag_is_parsed(properties, field):
+    with pytest.raises(RequestError, match=field):
+        ApiGatewaySageMakerDeployOperator(task_id="t", stack_name="s", api=properties)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [{"endpoint_name": "{{ params.e }}"}, {"tags": {"a": "{{ ds }}"}}, {"binary_media_types": ["{{ x }}"]}],
+)
+def test_what_jinja_renders_is_judged_when_it_is_rendered(late):
+    ApiGatewaySageMakerDeployOperator(task_id="t", stack_name="s", api={**PROPERTIES, **late})
+
+
+def test_velocity_is_not_rendered_by_jinja():
+    velocity = '{#set( $a = "{{ x }}" )"a": "$a"}'
+    with DAG("d", schedule=None):
+        task = ApiGatewaySageMakerDeployOperator(
+            task_id="t",
+            stack_name="{{ 'front' }}",
+            api={**PROPERTIES, "endpoint_name": "{{ 'mine' }}", "request_mapping_template": velocity},
+        )
+    task.render_template_fields({})
+    assert (task.stack_name, task.api.endpoint_name) == ("front", "mine")
+    assert task.api.request_mapping_template == velocity
+
+
+def test_the_links_lead_to_stack_api_and_access_log(model):
+    task = deployer()
+    facts = run(task)
+    links = {link.name: link.get_link(task, ti_key=None) for link in task.operator_extra_links}
+
+    assert links.keys() == {"CloudFormation stack", "API Gateway", "Access log"}
+    assert all(link.startswith("https://us-east-1.console.aws.amazon.com/") for link in links.values())
+    assert facts["rest_api_id"] in links["API Gateway"]
+    assert facts["log_group_name"] in links["Access log"]
+
+
+def test_a_failed_deployment_links_to_its_stack_alone(model):
+    model.add_fault("cloudformation:CreateResource", resource="Method")
+    task = deployer()
+    with pytest.raises(InferenceError):
+        run(task)
+    links = [link.get_link(task, ti_key=None) for link in task.operator_extra_links]
+    assert [bool(link) for link in links] == [True, False, False]
+
+
+def test_a_task_that_did_not_run_has_no_links():
+    task = deployer()
+    assert [link.get_link(task, ti_key=None) for link in task.operator_extra_links] == ["", "", ""]
+
+
+def test_the_update_runs_while_the_old_api_serves(model):
+    url = deploy()["url"]
+    model.add_fault("cloudformation:CreateResource", "delay", seconds=1.5)
+    deploy({"wait_for_completion": False}, request_mapping_template=SAFE)
+
+    until = time.monotonic() + 1
+    answered = 0
+    while time.monotonic() < until:
+        assert call(url)["status_code"] == 200
+        answered += 1
+    assert answered > 1
+    deploy(request_mapping_template=SAFE)
