@@ -7,7 +7,7 @@ instance asking the same thing has the same identity in every try; anything else
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,50 +42,68 @@ def request_identity(task: TaskIdentity, operation: str, request: Mapping[str, A
         booleans and None. The order of a mapping's keys does not matter.
     :raises RequestError: a value of another type, which botocore would not take either.
     """
-    whole = [task.dag_id, task.run_id, task.task_id, task.map_index, operation, request]
+    pieces: list[bytes] = []
+    _write([task.dag_id, task.run_id, task.task_id, task.map_index, operation, request], pieces)
     digest = hashlib.sha256()
-    for piece in _canonical(whole):
+    for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()[:IDENTITY_LENGTH]
 
 
-def _canonical(value: Any) -> Iterator[bytes]:
-    """Write ``value`` so that two different values never give the same bytes: type, length, content."""
+def _write(value: Any, pieces: list[bytes]) -> None:
+    """Write ``value`` so that two different values never give the same bytes: type, length, content.
+
+    The plain types come first and by identity, since a conversation is hundreds of small values.
+    """
+    kind = type(value)
+    if kind is str:
+        _write_text(value, pieces)
+    elif kind is dict:
+        _write_mapping(value, pieces)
+    elif kind is list:
+        pieces.append(b"[%d" % len(value))
+        for item in value:
+            _write(item, pieces)
+    else:
+        _write_other(value, pieces)
+
+
+def _write_other(value: Any, pieces: list[bytes]) -> None:
     match value:
         case None:
-            yield b"n"
+            pieces.append(b"n")
         case bool():
-            yield b"t" if value else b"f"
+            pieces.append(b"t" if value else b"f")
         case int() | float():
-            yield from _sized(b"#", repr(value).encode())
+            written = repr(value).encode()
+            pieces += (b"#%d:" % len(written), written)
         case str():
-            yield from _sized(b"s", value.encode("utf-8", "surrogatepass"))
+            _write_text(value, pieces)
         case bytes() | bytearray() | memoryview():
-            yield from _sized(b"b", bytes(value))
+            content = bytes(value)
+            pieces += (b"b%d:" % len(content), content)
         case Mapping():
-            yield from _canonical_mapping(value)
+            _write_mapping(value, pieces)
         case Sequence():
-            yield b"[%d" % len(value)
-            for item in value:
-                yield from _canonical(item)
+            _write(list(value), pieces)
         case _:
             raise _unfit(f"a value of type {type(value).__name__}")
 
 
-def _canonical_mapping(value: Mapping[Any, Any]) -> Iterator[bytes]:
+def _write_text(value: str, pieces: list[bytes]) -> None:
+    encoded = value.encode("utf-8", "surrogatepass")
+    pieces += (b"s%d:" % len(encoded), encoded)
+
+
+def _write_mapping(value: Mapping[Any, Any], pieces: list[bytes]) -> None:
     if not all(isinstance(key, str) for key in value):
         raise _unfit("a mapping with a key that is no text")
-    yield b"{%d" % len(value)
+    pieces.append(b"{%d" % len(value))
     for key in sorted(value):
-        yield from _canonical(key)
-        yield from _canonical(value[key])
+        _write(key, pieces)
+        _write(value[key], pieces)
 
 
 def _unfit(found: str) -> RequestError:
     problem = Problem("request", found, "JSON values and bytes")
     return RequestError("The request cannot be sent", problems=(problem,))
-
-
-def _sized(kind: bytes, content: bytes) -> Iterator[bytes]:
-    yield b"%s%d:" % (kind, len(content))
-    yield content

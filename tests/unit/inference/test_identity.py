@@ -3,12 +3,19 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import replace
+from enum import Enum
+from types import MappingProxyType
 
 import pytest
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference.identity import IDENTITY_LENGTH, TaskIdentity, request_identity
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+
+class Flavour(str, Enum):
+    X = "x"
+
 
 TASK = TaskIdentity("dag", "manual__2026-11-20T00:00:00+00:00", "group.task", 3)
 REQUEST = {"endpoint_name": "e", "body": b"{}", "n": [1, 2.5, None, True, {"x": "y"}]}
@@ -96,3 +103,10 @@ def test_what_no_request_can_hold_is_refused_without_its_value(value):
 
 def test_half_a_surrogate_pair_is_no_obstacle():
     assert request_identity(TASK, "Op", {"x": "\ud800"}) != request_identity(TASK, "Op", {"x": "?"})
+
+
+def test_text_lists_and_mappings_of_any_class_count_as_what_they_hold():
+    plain = {"a": "x", "b": ["y"], "c": {"d": 1}}
+    fancy = {"a": Flavour.X, "b": ("y",), "c": MappingProxyType({"d": 1})}
+
+    assert request_identity(TASK, "Converse", fancy) == request_identity(TASK, "Converse", plain)
