@@ -14,6 +14,8 @@ REPORT = HERE.parent / "docs" / "benchmarks.md"
 BENCHMARKS: tuple[tuple[str, ...], ...] = (
     ("import_cost.py",),
     ("real_time_call.py",),
+    ("converse_overhead.py",),
+    ("stream_to_storage.py",),
     ("endpoint_api.py",),
     ("watch_waits.py", "--n", "500"),
     ("watch_waits.py", "--n", "2000", "10000", "100000", "--picture", "docs/images/wait-cost.svg"),

@@ -1,4 +1,4 @@
-"""An endpoint of SageMaker Runtime that answers after a fixed time, and does nothing else.
+"""An endpoint of SageMaker Runtime and a Bedrock model that answer after a fixed time, and do nothing else.
 
 A stand-in for benchmarks only: with the local AWS in its place, its own work would be most of what is
 measured.
@@ -9,7 +9,11 @@ from __future__ import annotations
 import asyncio
 import sys
 
-ANSWER = b'{"predictions": [{"label": 1, "probability": 0.98}]}'
+ENDPOINT = b'{"predictions": [{"label": 1, "probability": 0.98}]}'
+CONVERSE = (
+    b'{"output": {"message": {"role": "assistant", "content": [{"text": "%s"}]}}, "stopReason": "end_turn", '
+    b'"usage": {"inputTokens": 40, "outputTokens": 400, "totalTokens": 440}, "metrics": {"latencyMs": 20}}'
+) % (b"All work and no play. " * 80)
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     b"x-amzn-RequestId: 11111111-2222-3333-4444-555555555555\r\n"
@@ -30,7 +34,8 @@ async def serve(delay: float) -> None:
                 )
                 await reader.readexactly(length)
                 await asyncio.sleep(delay)
-                writer.write(HEAD % len(ANSWER) + ANSWER)
+                body = CONVERSE if b"/converse " in head else ENDPOINT
+                writer.write(HEAD % len(body) + body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -24,7 +24,7 @@ from airflow_provider_aiml.hooks.event_frames import EventFrames, cut_off
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from contextlib import AsyncExitStack
 
     from airflow_provider_aiml.exceptions import InferenceError
@@ -53,8 +53,6 @@ def async_call_errors() -> tuple[type[Exception], ...]:
 
 EVENT_ERRORS = (EventStreamError, AttributeError, KeyError, TypeError, ValueError)
 """What botocore's parser raises over an event: one that is an error, or a payload that is not as modelled."""
-
-_END = object()
 
 
 def _event_error(error: Exception, message: Any) -> Exception:
@@ -98,31 +96,30 @@ class EventStream:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         with self:
-            events = self._events()
-            while (event := self._next(events)) is not _END:
-                yield event
+            try:
+                yield from self._events()
+            except CALL_ERRORS as error:
+                failure = _explained(error, self._explain)
+            else:
+                return
+            raise failure
 
     def _events(self) -> Iterator[dict[str, Any]]:
-        frames = EventFrames(self._raw._output_shape)
-        for chunk in self._raw._raw_stream.stream():
+        connection = self._raw._raw_stream
+        frames, chunks = EventFrames(self._raw._output_shape), iter(connection.stream())
+        while (chunk := self._quietly(next, chunks, None)) is not None:
             for event, message in frames.feed(chunk):
-                if event is not None:
-                    yield event
-                    continue
-                try:
-                    parsed = self._raw._parse_event(message)
-                except EVENT_ERRORS as error:
-                    raise _event_error(error, message) from None
-                yield parsed
-        frames.end(getattr(self._raw._raw_stream, "length_remaining", None))
+                if event is None:
+                    try:
+                        event = self._quietly(self._raw._parse_event, message)
+                    except EVENT_ERRORS as error:
+                        raise _event_error(error, message) from None
+                yield event
+        frames.end(getattr(connection, "length_remaining", None))
 
-    def _next(self, events: Iterator[Any]) -> Any:
-        try:
-            with quiet_libraries(self._quiet):
-                return next(events, _END)
-        except CALL_ERRORS as error:
-            failure = _explained(error, self._explain)
-        raise failure
+    def _quietly(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        with quiet_libraries(self._quiet):
+            return call(*arguments)
 
     def close(self) -> None:
         """Give the connection back; what has not been read is lost."""
@@ -154,31 +151,31 @@ class AsyncEventStream:
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         async with self:
-            events = self._events()
-            while (event := await self._next(events)) is not _END:
-                yield event
+            try:
+                async for event in self._events():
+                    yield event
+            except async_call_errors() as error:
+                failure = _explained(error, self._explain)
+            else:
+                return
+            raise failure
 
     async def _events(self) -> AsyncIterator[dict[str, Any]]:
         frames = EventFrames(self._raw._output_shape)
-        async for chunk, _ in self._raw._raw_stream.content.iter_chunks():
-            for event, message in frames.feed(chunk):
-                if event is not None:
-                    yield event
-                    continue
-                try:
-                    parsed = await self._raw._parse_event(message)
-                except EVENT_ERRORS as error:
-                    raise _event_error(error, message) from None
-                yield parsed
+        chunks = aiter(self._raw._raw_stream.content.iter_chunks())
+        while (chunk := await self._quietly(anext(chunks, None))) is not None:
+            for event, message in frames.feed(chunk[0]):
+                if event is None:
+                    try:
+                        event = await self._quietly(self._raw._parse_event(message))
+                    except EVENT_ERRORS as error:
+                        raise _event_error(error, message) from None
+                yield event
         frames.end()
 
-    async def _next(self, events: AsyncIterator[Any]) -> Any:
-        try:
-            with quiet_libraries(self._quiet):
-                return await anext(events, _END)
-        except async_call_errors() as error:
-            failure = _explained(error, self._explain)
-        raise failure
+    async def _quietly(self, call: Awaitable[Any]) -> Any:
+        with quiet_libraries(self._quiet):
+            return await call
 
     async def aclose(self) -> None:
         """Give the connection and the client back; what has not been read is lost."""

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,10 @@ class GrowingUpload:
 
     :param client: a boto3 S3 client.
     :param location: where the object is to be.
-    :param read: gives the bytes from a start, so many; called from threads.
+    :param read: fills a buffer with the bytes from a start on; called from threads.
     """
 
-    def __init__(self, client: Any, location: Location, read: Callable[[int, int], bytes]) -> None:
+    def __init__(self, client: Any, location: Location, read: Callable[[int, bytearray], object]) -> None:
         self._client = client
         self._place = {"Bucket": location.bucket, "Key": location.key}
         self._location = location
@@ -45,6 +46,7 @@ class GrowingUpload:
         self._parts: list[Future[dict[str, Any]]] = []
         self._sent = 0
         self._done = False
+        self._own = threading.local()
 
     def wants(self, size: int) -> bool:
         """Tell whether there is a part to send.
@@ -99,7 +101,9 @@ class GrowingUpload:
 
     def _send(self, size: int) -> None:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="growing-upload")
+            self._pool = ThreadPoolExecutor(
+                _THREADS, thread_name_prefix="growing-upload", initializer=self._give_buffer
+            )
             self._upload_id = self._pool.submit(copy_context().run, self._create)
         number, start = len(self._parts) + 1, self._sent
         self._parts.append(self._pool.submit(copy_context().run, self._upload, number, start, size))
@@ -111,7 +115,12 @@ class GrowingUpload:
     def _upload(self, number: int, start: int, size: int) -> dict[str, Any]:
         assert self._upload_id is not None
         upload_id = self._upload_id.result()
-        body = self._read(start, size)
+        body = self._own.buffer if size == PART_BYTES else bytearray(size)
+        self._read(start, body)
         told = self._client.upload_part(**self._place, UploadId=upload_id, PartNumber=number, Body=body)
         sums = {name: value for name, value in told.items() if name.startswith("Checksum")}
         return {"PartNumber": number, "ETag": told["ETag"], **sums}
+
+    def _give_buffer(self) -> None:
+        """Give a thread its own buffer: fresh memory for each part would cost more than to fill it."""
+        self._own.buffer = bytearray(PART_BYTES)

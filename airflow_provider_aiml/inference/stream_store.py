@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,12 @@ from airflow_provider_aiml.inference.stored_answer import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
     from io import FileIO
 
     from airflow_provider_aiml.inference.growing_upload import GrowingUpload
 
-    OpenUpload = Callable[[Callable[[int, int], bytes]], GrowingUpload]
+    OpenUpload = Callable[[Callable[[int, bytearray], None]], GrowingUpload]
 
 __all__ = ["StoredStream", "StreamStore"]
 
@@ -57,38 +59,56 @@ class StoredStream:
 class _Spool:
     """The bytes of a stream, in a file on this machine.
 
-    Pieces are gathered in one buffer before they are hashed and written: calls that let go of the
-    interpreter's lock wait for it beside busy threads, and fresh memory for each would cost more than both.
+    Pieces are gathered in one of two buffers, while a thread hashes and writes the other: neither may hold up
+    the reading of the stream, and fresh memory for each piece would cost more than both.
 
     :param file: an unbuffered binary file.
+    :param writer: the thread.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: FileIO, writer: ThreadPoolExecutor) -> None:
         self._file = file
+        self._writer = writer
         self._digest = hashlib.sha256()
-        self._buffer = memoryview(bytearray(_GATHERED))
+        self._buffer, self._other = (memoryview(bytearray(_GATHERED)) for _ in range(2))
+        self._writing: Future[None] | None = None
         self._held = 0
         self.size = 0
 
     def write(self, piece: bytes) -> None:
-        self.size += len(piece)
-        if self._held + len(piece) > _GATHERED:
-            self.flush()
-        if len(piece) > _GATHERED:
-            self._put(memoryview(piece))
-            return
-        self._buffer[self._held : self._held + len(piece)] = piece
-        self._held += len(piece)
+        """Take the next piece.
+
+        :raises StoredAnswerError: the disk is full.
+        """
+        rest = memoryview(piece)
+        self.size += len(rest)
+        while rest:
+            taken = min(len(rest), _GATHERED - self._held)
+            self._buffer[self._held : self._held + taken] = rest[:taken]
+            self._held += taken
+            rest = rest[taken:]
+            if self._held == _GATHERED:
+                self._pass_on()
 
     def flush(self) -> None:
-        self._put(self._buffer[: self._held])
+        """Wait until all is written.
+
+        :raises StoredAnswerError: the disk is full.
+        """
+        self._pass_on()
+        self._wait()
+
+    def _pass_on(self) -> None:
+        self._wait()
+        self._writing = self._writer.submit(self._put, self._buffer[: self._held])
+        self._buffer, self._other = self._other, self._buffer
         self._held = 0
 
-    def _put(self, block: memoryview) -> None:
-        self._digest.update(block)
+    def _wait(self) -> None:
+        if self._writing is None:
+            return
         try:
-            while block:
-                block = block[self._file.write(block) :]
+            self._writing.result()
         except OSError as error:
             failure = StoredAnswerError(
                 f"The worker's disk takes no more of the answer: {type(error).__name__}",
@@ -99,13 +119,18 @@ class _Spool:
             return
         raise failure
 
-    def read(self, start: int, size: int) -> bytes:
-        return os.pread(self._file.fileno(), size, start)
+    def _put(self, block: memoryview) -> None:
+        self._digest.update(block)
+        while block:
+            block = block[self._file.write(block) :]
+
+    def read_into(self, start: int, buffer: bytearray) -> None:
+        os.preadv(self._file.fileno(), [buffer], start)
 
     def pieces(self) -> Iterator[bytes]:
         self.flush()
         for start in range(0, self.size, _PIECE):
-            yield self.read(start, min(_PIECE, self.size - start))
+            yield os.pread(self._file.fileno(), min(_PIECE, self.size - start), start)
 
     @property
     def sha256(self) -> str:
@@ -143,7 +168,7 @@ class StreamStore(AnswerStore):
         :raises Exception: what ``pieces`` raised; what had arrived is at the ``.partial`` name.
         """
         with self._spooled() as spool:
-            upload = open_upload(spool.read) if open_upload and not self._is_local else None
+            upload = open_upload(spool.read_into) if open_upload and not self._is_local else None
             try:
                 self._receive(pieces, spool, upload)
                 record = {
@@ -215,8 +240,8 @@ class StreamStore(AnswerStore):
 
     @contextmanager
     def _spooled(self) -> Iterator[_Spool]:
-        with self._open_spool() as file:
-            yield _Spool(file)
+        with self._open_spool() as file, ThreadPoolExecutor(1, thread_name_prefix="spool") as writer:
+            yield _Spool(file, writer)
 
     def _open_spool(self) -> FileIO:
         try:

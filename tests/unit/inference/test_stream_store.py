@@ -337,7 +337,7 @@ def test_what_came_is_told_to_be_lost_where_the_store_does_not_take_it(s3, store
 
 
 def test_an_upload_that_was_never_begun_has_nothing_to_close(s3, upload):
-    unused = upload(lambda start, size: b"")
+    unused = upload(lambda start, buffer: None)
 
     assert unused.complete(5) is False
     unused.close()
