@@ -10,6 +10,8 @@ UV     := $(BIN)/uv
 READY  := $(VENV)/.ready
 AWSCLI := 1.46.2
 CLI    := .venv-cli/.ready-$(AWSCLI)
+LANGCHAIN_AWS := 1.9.1
+LANGCHAIN := .venv-langchain/.ready-$(LANGCHAIN_AWS)
 AIRFLOW ?= 3.3
 PYTHON_VERSION ?= 3.11
 MATRIX := .venv-airflow-$(AIRFLOW)-py$(PYTHON_VERSION)
@@ -54,6 +56,12 @@ $(CLI): $(VENV)/bin/uv
 	$(UV) pip install --quiet --python .venv-cli/bin/python awscli==$(AWSCLI)
 	@touch $@
 
+# langchain-aws is a client that the local AWS is tested with, and no dependency; so it has its own, too.
+$(LANGCHAIN): $(VENV)/bin/uv
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv-langchain
+	$(UV) pip install --quiet --python .venv-langchain/bin/python -c constraints.txt langchain-aws==$(LANGCHAIN_AWS)
+	@touch $@
+
 .PHONY: lint
 lint: setup  ## ruff, mypy --strict, import-linter, schemas of the compose file and the workflow
 	$(BIN)/ruff check
@@ -69,7 +77,7 @@ format: setup  ## let ruff format and fix what it can
 	$(BIN)/ruff format
 
 .PHONY: test
-test: lint $(CLI)  ## lint, then unit, contract and integration tests with the coverage gate
+test: lint $(CLI) $(LANGCHAIN)  ## lint, then unit, contract and integration tests with the coverage gate
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 .PHONY: e2e
