@@ -61,6 +61,10 @@ class StreamedTask(PaidTask):
             )
             raise RequestError("The arguments do not fit each other", problems=problems)
 
+    def needs_body(self) -> bool:
+        """Tell whether ``result_expression`` may ask for the body, which is read into memory only then."""
+        return any(sign in str(self.result_expression or "") for sign in ("body", "@", "*", "\\"))
+
     def progress(self, target: Any) -> Progress:
         """Begin to count a stream.
 

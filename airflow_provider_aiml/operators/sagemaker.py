@@ -186,7 +186,7 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
             stop_if_orphaned(context, identity)
             members, pieces = self._open_stream(request)
             kept = streams.save_stream(pieces, members, self.growing_upload(store.uri))
-        answer = store.load() if self.result_expression else None
+        answer = store.load() if self.needs_body() else None
         return self.read_answer(answer) if answer else dict(kept.members)
 
     def _open_stream(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Iterator[bytes]]:

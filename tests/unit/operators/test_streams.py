@@ -315,6 +315,12 @@ def test_an_expression_reads_a_kept_stream(endpoint, s3):
     assert len(endpoint.invocations("words")) == 1
 
 
+def test_an_expression_that_does_not_ask_for_the_body_does_not_read_it(endpoint, s3):
+    assert run(score(result_expression="output_uri", output_uri=PLACE)) == PLACE
+    assert "s3:GET" not in endpoint.request_counts()
+    assert run(score(result_expression="keys(@)", output_uri=PLACE))[0] == "body"
+
+
 def test_what_is_kept_of_a_stream_are_the_bytes_of_the_answer_without_one(endpoint, s3):
     run(score(output_uri=PLACE))
     run(score(output_uri="s3://bucket/answers/two", stream=False))
