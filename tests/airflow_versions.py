@@ -9,6 +9,7 @@ try:
         AirflowSensorTimeout,
         AirflowSkipException,
         ParamValidationError,
+        TaskDeferralError,
         TaskDeferred,
     )
 except ImportError:
@@ -18,6 +19,7 @@ except ImportError:
         AirflowSensorTimeout,
         AirflowSkipException,
         ParamValidationError,
+        TaskDeferralError,
         TaskDeferred,
     )
 
@@ -38,6 +40,7 @@ __all__ = [
     "AirflowSkipException",
     "DagSerialization",
     "ParamValidationError",
+    "TaskDeferralError",
     "TaskDeferred",
     "deserialize",
     "serialize",

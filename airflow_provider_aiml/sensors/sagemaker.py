@@ -20,6 +20,7 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Seen, Wait
 from airflow_provider_aiml.inference.submissions import read_submissions
+from airflow_provider_aiml.sensors.flags import flags_heeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,13 +140,13 @@ class SageMakerAsyncInferenceSensor(AsyncOutputTask, BaseSensorOperator):
 
         :param event: what the trigger said.
         """
-        try:
-            with self.careful():
-                return self.conclude_event(event, several=self._several)
-        except InferenceError as error:
-            if self.never_fail:
-                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
-            raise
+        with self.careful():
+            return self.conclude_event(event, several=self._several)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the deferral, however it ended; the flags mean what they mean in the other modes."""
+        with flags_heeded(self):
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def overdue(self, error: InferenceError) -> Exception:
         """Time out as Airflow's sensors do."""

@@ -12,12 +12,14 @@ from airflow_provider_aiml.exceptions import (
     OutputUnreadableError,
 )
 from airflow_provider_aiml.sensors import sagemaker
+from airflow_provider_aiml.sensors.bedrock import BedrockAsyncInvokeSensor
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
 from tests.airflow_versions import (
     AirflowFailException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    TaskDeferralError,
     TaskDeferred,
 )
 from tests.unit.running import event_of, resume, run
@@ -139,3 +141,24 @@ def test_a_flag_means_the_same_in_every_mode(aws, s3, monkeypatch, mode, flag, e
         assert isinstance(caught.value, AirflowFailException) is issubclass(wanted, CANNOT_BE_RETRIED)
     if wanted is ModelFailedError:
         assert "The model said: out of memory" in str(caught.value)
+
+
+AWAITED = {
+    SageMakerAsyncInferenceSensor: {"output_location": "s3://bucket/out/1"},
+    BedrockAsyncInvokeSensor: {
+        "invocation": "arn:aws:bedrock:us-east-1:123456789012:async-invoke/abcdef123456"
+    },
+}
+# What Airflow gives as a deferral's error, and what becomes of it without a flag that skips.
+DEFERRAL_ENDS = {"Trigger timeout": AirflowSensorTimeout, "Trigger failure": TaskDeferralError}
+
+
+@pytest.mark.parametrize("sensor", AWAITED)
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("ending", DEFERRAL_ENDS)
+def test_a_flag_means_the_same_where_airflow_ends_the_deferral(sensor, flag, ending):
+    wanted = SKIP if flag in ("soft_fail", "never_fail") else DEFERRAL_ENDS[ending]
+    task = sensor(task_id="wait", deferrable=True, **AWAITED[sensor], **FLAGS[flag])
+
+    with pytest.raises(wanted):
+        task.resume_execution("__fail__", {"error": ending}, {})
