@@ -136,10 +136,10 @@ def test_a_place_on_s3_is_opened_with_the_task_s_connection(aws, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MINE", aws.connection_uri)
     task = Task(task_id="t", aws_conn_id="mine")
 
-    assert task.object_path("s3://b/k").conn_id == "mine"
-    assert task.object_path("s3a://b/k").conn_id == "mine"
-    assert task.object_path("s3://theirs@b/k").conn_id == "theirs"
-    assert task.object_path("file:///k").conn_id is None
+    assert str(task.object_path("s3://b/k")) == "s3://mine@b/k"
+    assert str(task.object_path("s3a://b/k")) == "s3a://mine@b/k"
+    assert str(task.object_path("s3://theirs@b/k")) == "s3://theirs@b/k"
+    assert "mine" not in str(task.object_path("file:///k"))
 
 
 def test_a_place_on_s3_needs_a_connection_that_is_there(aws):
