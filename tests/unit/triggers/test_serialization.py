@@ -18,7 +18,22 @@ LOCATIONS = {
     "failure_location": None,
     "deadline": "2026-11-20T00:00:00+00:00",
 }
+STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/front-door/0a1b2c3d"
 EXAMPLES = {
+    "ApiGatewaySageMakerStackTrigger": [
+        {"stack_id": STACK, "action": "create"},
+        {
+            "stack_id": STACK,
+            "action": "delete",
+            "poll_interval": 0.5,
+            "timeout_at": 1_800_000_000.25,
+            "max_faults": 3,
+            "aws_conn_id": None,
+            "region_name": "eu-west-1",
+            "verify": "/etc/ca.pem",
+            "botocore_config": {"read_timeout": 5},
+        },
+    ],
     "BedrockAsyncInvokeTrigger": [
         {"invocations": ["arn:aws:bedrock:us-east-1:123456789012:async-invoke/abcdef123456"]},
         {
