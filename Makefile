@@ -14,6 +14,8 @@ LANGCHAIN_AWS := 1.9.1
 LANGCHAIN := .venv-langchain/.ready-$(LANGCHAIN_AWS)
 AIRFLOW ?= 3.3
 PYTHON_VERSION ?= 3.11
+# Processes that share the tests. Each collects for itself, so the hash seed is one for all of them.
+WORKERS ?= 2
 MATRIX := .venv-airflow-$(AIRFLOW)-py$(PYTHON_VERSION)
 
 export UV_LINK_MODE ?= copy
@@ -78,7 +80,7 @@ format: setup  ## let ruff format and fix what it can
 
 .PHONY: test
 test: lint $(CLI) $(LANGCHAIN)  ## lint, then unit, contract and integration tests with the coverage gate
-	$(BIN)/python -m pytest --cov --cov-report=term
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 
 .PHONY: e2e
 e2e: setup  ## the provider on a real Airflow, PostgreSQL and the compose file's services
