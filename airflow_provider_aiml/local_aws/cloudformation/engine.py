@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from airflow_provider_aiml.local_aws.cloudformation.resource_types import RESOURCE_TYPES
 from airflow_provider_aiml.local_aws.cloudformation.resource_types.resource_type import (
@@ -15,7 +15,6 @@ from airflow_provider_aiml.local_aws.cloudformation.resource_types.resource_type
 )
 from airflow_provider_aiml.local_aws.cloudformation.stack import ACCOUNT, Made, Resource, Stack, now
 from airflow_provider_aiml.local_aws.cloudformation.template import ordered, resolve
-from airflow_provider_aiml.local_aws.errors import ApiError
 from airflow_provider_aiml.local_aws.faults import Target
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ class Engine:
             RESOURCE_TYPES[declared.type].check(properties)
             place = self._place(stack, name)
             made: Made = await _in_thread(RESOURCE_TYPES[declared.type].create, place, properties)
-        except (ResourceFailedError, ClientError, BotoCoreError, ApiError) as error:
+        except Exception as error:  # moto can fail in any way
             stack.says(name, declared.type, "", "CREATE_FAILED", _reason(error))
             raise ResourceFailedError(name) from error
         stack.resources.pop(name, None)
@@ -170,7 +169,7 @@ class Engine:
             await self._suffer("UpdateResource", name)
             kind.check(properties)
             await _in_thread(kind.update, self._place(stack, name), old.made, old.properties, properties)
-        except (ResourceFailedError, ClientError, BotoCoreError) as error:
+        except Exception as error:  # moto can fail in any way
             stack.says(name, old.type, physical, "UPDATE_FAILED", _reason(error))
             raise ResourceFailedError(name) from error
         stack.resources[name] = replace(old, properties=properties)
@@ -205,7 +204,7 @@ class Engine:
             await self._suffer("DeleteResource", name)
             place = self._place(stack, name)
             await _in_thread(RESOURCE_TYPES[one.type].delete, place, one.made, one.properties)
-        except (ResourceFailedError, ClientError, BotoCoreError) as error:
+        except Exception as error:  # moto can fail in any way
             if not _is_absence(error):
                 stack.says(name, one.type, physical, "DELETE_FAILED", _reason(error))
                 return False

@@ -61,8 +61,6 @@ class CloudFormation:
 
         :raises ApiError: CloudFormation's own errors.
         """
-        if not request.is_authenticated:
-            raise ApiError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
         name = read_action(request)
         handler = getattr(self, f"_{name}", None)
         if handler is None:
@@ -145,7 +143,8 @@ class CloudFormation:
         if stack not in self._stacks:
             self._stacks.append(stack)
         name, tags = members["ChangeSetName"], members.get("Tags", stack.tags)
-        if name in stack.change_sets:
+        current = stack.change_sets.get(name)
+        if current is not None and current.execution != "EXECUTE_COMPLETE":
             raise ApiError(
                 "AlreadyExistsException", f"ChangeSet {name} already exists for stack {stack.name}"
             )

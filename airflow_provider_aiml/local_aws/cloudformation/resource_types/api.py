@@ -62,6 +62,12 @@ class RestApi(ResourceType):
         if endpoint := properties.get("EndpointConfiguration"):
             given["endpointConfiguration"] = {"types": endpoint["Types"]}
         made = place.client("apigateway").create_rest_api(**given)
+        # moto forgets the media types of a new API (5.2), and takes them as patches.
+        kinds = set(properties.get("BinaryMediaTypes", [])) - set(made.get("binaryMediaTypes", []))
+        if kinds:
+            place.client("apigateway").update_rest_api(
+                restApiId=made["id"], patchOperations=_media_types("add", kinds)
+            )
         root = made["rootResourceId"]
         return Made(made["id"], {"RootResourceId": root, "RestApiId": made["id"]})
 
@@ -71,15 +77,16 @@ class RestApi(ResourceType):
         operations.append(patch("replace", "/description", new.get("Description", "")))
         operations += [patch("replace", "/endpointConfiguration/types/EDGE", _endpoint_type(new))]
         was, wanted = set(old.get("BinaryMediaTypes", [])), set(new.get("BinaryMediaTypes", []))
-        for op, kinds in (("remove", was - wanted), ("add", wanted - was)):
-            operations += [
-                patch(op, f"/binaryMediaTypes/{kind.replace('/', '~1')}", kind) for kind in sorted(kinds)
-            ]
+        operations += _media_types("remove", was - wanted) + _media_types("add", wanted - was)
         place.client("apigateway").update_rest_api(restApiId=made.physical_id, patchOperations=operations)
 
     def delete(self, place: Place, made: Made, properties: dict[str, Any]) -> None:
         """Delete the API with all that is left of it."""
         place.client("apigateway").delete_rest_api(restApiId=made.physical_id)
+
+
+def _media_types(op: str, kinds: set[str]) -> list[dict[str, Any]]:
+    return [patch(op, f"/binaryMediaTypes/{kind.replace('/', '~1')}", kind) for kind in sorted(kinds)]
 
 
 def _endpoint_type(properties: dict[str, Any]) -> str:
