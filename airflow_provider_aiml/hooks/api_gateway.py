@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -290,8 +291,8 @@ class ApiGatewaySageMakerHook(StackCallsMixin, AwsBaseHook):
             request.url = override.rstrip("/") + url.removeprefix(f"{parts.scheme}://{parts.netloc}")
         started = time.monotonic()
         try:
-            with quiet_libraries(not self.log_payloads):
-                response = self._http(timeout).send(request.prepare())
+            with quiet_libraries(not self.log_payloads), closing(self._http(timeout)) as http:
+                response = http.send(request.prepare())
                 body = response.content
         except (BotoCoreError, HTTPClientError) as error:
             raise translate(error, operation="Invoke", service="execute-api") from None
