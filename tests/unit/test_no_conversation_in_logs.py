@@ -98,8 +98,10 @@ def test_guardrails_counts_and_asynchronous_invocations_leave_no_word(bucket, ev
             wait_for_completion=False,
         )
     )
-    wait = BedrockAsyncInvokeSensor(task_id="w", invocation=started, deferrable=True, poke_interval=0.05)
-    event = event_of(defer(wait).trigger)
+    # The first question finds nothing out, so that there is something to defer for.
+    bucket.add_fault("GetAsyncInvoke", code="ThrottlingException", status=429, count=1)
+    settings = {"deferrable": True, "poke_interval": 0.05, "retry_args": {"attempts": 1}}
+    event = event_of(defer(BedrockAsyncInvokeSensor(task_id="w", invocation=started, **settings)).trigger)
 
     assert event["status"] == "completed"
     assert CANARY not in json.dumps(event) + "\n".join(everything)

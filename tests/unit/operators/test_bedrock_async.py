@@ -157,6 +157,8 @@ class TestSensor:
         given = [submit(task_id=name) for name in ("a", "b")]
         make = lambda: sensor(given, deferrable=deferrable)  # noqa: E731
 
+        # The first question finds nothing out, so that there is something to defer for.
+        bucket.add_fault("GetAsyncInvoke", code="ThrottlingException", status=429, count=1)
         result = through_triggerer(make) if deferrable else run(make())
 
         assert [one["invocation_arn"] for one in result] == [one["invocation_arn"] for one in given]
