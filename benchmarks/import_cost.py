@@ -17,6 +17,7 @@ from tables import met, print_table
 OURS = (
     "airflow_provider_aiml.operators.sagemaker",
     "airflow_provider_aiml.operators.bedrock",
+    "airflow_provider_aiml.operators.api_gateway",
     "airflow_provider_aiml.sensors.sagemaker",
 )
 PEERS = (
