@@ -8,17 +8,15 @@ See https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.inference.outputs import Look, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from airflow_provider_aiml.inference.outputs import AsyncInference
 
-__all__ = ["alook", "combine", "fault_code", "head_answer", "look", "unexplained"]
+__all__ = ["combine", "fault_code", "head_answer", "look", "unexplained"]
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 """What S3 calls a missing permission."""
@@ -73,23 +71,6 @@ def combine(*looks: Look) -> Look:
     return Look(Seen.NOTHING)
 
 
-def _calls(inference: AsyncInference) -> Generator[tuple[str, dict[str, Any]], Exception | None, Look]:
-    """Give the calls of one look, taking each one's error, None where it succeeded; return the look."""
-    looks: list[Look] = []
-    for place, found in (
-        (inference.output_location, Seen.OUTPUT),
-        (inference.failure_location, Seen.FAILURE),
-    ):
-        if place is not None:
-            error = yield "head_object", {"Bucket": place.bucket, "Key": place.key}
-            looks.append(head_answer(error, found))
-            if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
-                return looks[-1]
-    place = inference.output_location
-    error = yield "list_objects_v2", {"Bucket": place.bucket, "Prefix": place.key, "MaxKeys": 1}
-    return _explain(combine(*looks), error)
-
-
 def _explain(seen: Look, list_error: Exception | None) -> Look:
     """Correct a look by HEAD that found nothing by what went wrong with a LIST of the same bucket."""
     if list_error is None:
@@ -104,35 +85,25 @@ def look(client: Any, inference: AsyncInference) -> Look:
     :param client: a boto3 S3 client.
     :param inference: what to look for.
     """
-    calls = _calls(inference)
-    operation, request = next(calls)
-    while True:
-        error: Exception | None = None
-        try:
-            getattr(client, operation)(**request)
-        except Exception as raised:
-            error = raised
-        try:
-            operation, request = calls.send(error)
-        except StopIteration as over:
-            return cast("Look", over.value)
+    looks: list[Look] = []
+    for place, found in (
+        (inference.output_location, Seen.OUTPUT),
+        (inference.failure_location, Seen.FAILURE),
+    ):
+        if place is not None:
+            looks.append(
+                head_answer(_error_of(client.head_object, Bucket=place.bucket, Key=place.key), found)
+            )
+            if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
+                return looks[-1]
+    first = inference.output_location
+    error = _error_of(client.list_objects_v2, Bucket=first.bucket, Prefix=first.key, MaxKeys=1)
+    return _explain(combine(*looks), error)
 
 
-async def alook(client: Any, inference: AsyncInference) -> Look:
-    """Look once without blocking; as :func:`look`.
-
-    :param client: an aiobotocore S3 client.
-    :param inference: what to look for.
-    """
-    calls = _calls(inference)
-    operation, request = next(calls)
-    while True:
-        error: Exception | None = None
-        try:
-            await getattr(client, operation)(**request)
-        except Exception as raised:
-            error = raised
-        try:
-            operation, request = calls.send(error)
-        except StopIteration as over:
-            return cast("Look", over.value)
+def _error_of(call: Callable[..., object], **request: object) -> Exception | None:
+    try:
+        call(**request)
+    except Exception as error:
+        return error
+    return None

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_aiml.exceptions import Problem, RequestError
+from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference.outputs import Look, Seen
 from airflow_provider_aiml.inference.submissions import Submission
 
 if TYPE_CHECKING:
     from airflow_provider_aiml.inference.identity import TaskIdentity
 
-UNCERTAIN_TIMEOUT = 3_600.0
-"""Seconds to wait, by default, for the output of a request that may or may not have been sent."""
 _FILENAME_LENGTH = 28
 """Hexadecimal characters of a file name: with its ending it is what SageMaker takes at most, 32."""
 
@@ -119,16 +117,6 @@ def output_names(task: TaskIdentity, identity: str, ordinal: int) -> dict[str, s
         "s3_output_path_extension": f"aiml/{run}",
         "filename": f"{_digest(f'{identity}-{ordinal}')[:_FILENAME_LENGTH]}.out",
     }
-
-
-def check_uncertain_policy(policy: object) -> None:
-    """Refuse what is no policy for uncertain submissions.
-
-    :raises RequestError: it is neither ``wait`` nor ``invoke``.
-    """
-    if policy not in ("wait", "invoke"):
-        problem = Problem("on_uncertain", f"a {type(policy).__name__} of another value", "'wait' or 'invoke'")
-        raise RequestError("The submission cannot be made", problems=(problem,))
 
 
 def _digest(text: str) -> str:

@@ -27,7 +27,6 @@ PutObject = Callable[[str, bytes], None]
 """Writes an object of S3 by its ``s3://`` URI."""
 
 _ARN: Final = "arn:aws:bedrock:us-east-1:123456789012:async-invoke/"
-_MOST_TAGS = 200
 
 
 @dataclass(slots=True)

@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference.identity import TaskIdentity, request_identity
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location, Look, Seen
 from airflow_provider_aiml.inference.paid_submission import (
     Step,
     SubmissionRecord,
-    check_uncertain_policy,
     output_names,
     step_after_look,
     uncertain_until,
@@ -78,13 +76,6 @@ def test_a_record_survives_json(record: SubmissionRecord) -> None:
 )
 def test_a_record_that_cannot_be_read_counts_as_absent(facts: object) -> None:
     assert SubmissionRecord.from_dict(facts, now=NOW) is None
-
-
-def test_only_two_policies_are_taken() -> None:
-    check_uncertain_policy("wait")
-    check_uncertain_policy("invoke")
-    with pytest.raises(RequestError, match="on_uncertain"):
-        check_uncertain_policy("hope")
 
 
 @given(task=tasks, ordinal=st.integers(1, 10_000))
