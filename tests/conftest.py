@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.local_aws import LocalAws
 
-# Airflow reads its home when it is first imported, so before any fixture.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
+# Airflow reads its home when it is first imported, so before any fixture. Processes that share the tests
+# inherit the home of the one that started them, and would run their DAGs in one database.
+if "AIRFLOW_HOME" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 
