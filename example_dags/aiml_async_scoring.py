@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, ObjectStoragePath, Param, task
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
@@ -100,7 +100,8 @@ with DAG(
         deferrable=True,
         poke_interval=2,
         timeout=3600,
-        retries=1,
+        retries=2,
+        retry_delay=timedelta(seconds=5),
     ).expand(inference=submit.output)
     # [END async]
 

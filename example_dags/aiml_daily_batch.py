@@ -84,6 +84,8 @@ with DAG(
         task_id="score",
         endpoint_name="{{ params.endpoint_name }}",
         deferrable=True,
+        retries=2,
+        retry_delay=timedelta(seconds=5),
         waiter_delay=2,
         result="body",
         result_expression="length(body.predictions[?label=='malignant'])",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, task
 from airflow_provider_aiml.endpoint_api import each, item_number, json_template
@@ -41,7 +41,12 @@ with DAG(
     schedule=None,
     start_date=datetime(2025, 1, 1),
     catchup=False,
-    default_args={"deferrable": True, "waiter_delay": 2},
+    default_args={
+        "deferrable": True,
+        "waiter_delay": 2,
+        "retries": 2,
+        "retry_delay": timedelta(seconds=5),
+    },
     tags=["aiml", "sagemaker", "api-gateway"],
     params={
         "endpoint_name": Param(
