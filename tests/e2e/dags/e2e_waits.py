@@ -17,8 +17,8 @@ with DAG(
         task_id="score",
         endpoint_name="{{ params.endpoint_name }}",
         deferrable=True,
-        # Airflow 3.3.2 may mark a resumed task as failed, when the executor's word that its first process ended
-        # comes after the second one began (seen on 2026-11-20). The retry finds what was paid for.
+        # Airflow 3.3.2 may mark a resumed task as failed, when the executor's word that its first process
+        # ended comes after the second one began (seen on 2026-11-20). The retry finds what was paid for.
         retries=2,
         retry_delay=timedelta(seconds=1),
         waiter_delay=1,
