@@ -59,4 +59,5 @@ class LocalAwsProcess:
 
         found = wait_until(ready, START_SECONDS, "the local AWS is ready")
         self.connection_uri = found["connection"]
-        self.control = LocalAwsControl(found["url"])
+        self.url = found["url"]
+        self.control = LocalAwsControl(self.url)

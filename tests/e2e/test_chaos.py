@@ -1,6 +1,7 @@
 """Processes killed and S3 made to fail, all along an inference's life: nothing is lost or bought twice.
 
-CI runs a short form; ``make e2e`` elsewhere, and ``E2E_CHAOS=full``, all of it.
+Several kills and all outages go on at once, each in a DAG run, on an endpoint and a bucket of its own. CI
+runs a short form; ``make e2e`` elsewhere, and ``E2E_CHAOS=full``, all of it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
 from tests.e2e.dags.pausing import announced
 from tests.e2e.processes import wait_until
@@ -44,23 +47,33 @@ FAULTS = {
     "slow": {"kind": "delay", "seconds": 3.0},
     "expired": {"code": "ExpiredToken", "status": 400},
 }
+OUTAGES = tuple(FAULTS) if FULL else ("503", "expired")
 OUTAGE_SECONDS = 60 if FULL else 12
+KILLS_AT_ONCE = 4
 
 
-@pytest.fixture
-def begin(site, control):
-    """Start a run on an endpoint of its own."""
+@pytest.fixture(scope="module")
+def begin(site, control, cloud):
+    """Start a run on an endpoint of its own, whose outputs go to a bucket of its own."""
 
     site.wait_for_dags({"e2e_chaos", "e2e_many"})
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=cloud.url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
 
     def start(dag_id: str, model: str = "echo", **params):
         name = f"chaos-{uuid.uuid4().hex[:8]}"
+        s3.create_bucket(Bucket=name)
         control.add_endpoint(
             name,
             model,
             asynchronous=True,
-            s3_output_path=f"s3://demo-inference/{name}/out",
-            s3_failure_path=f"s3://demo-inference/{name}/failed",
+            s3_output_path=f"s3://{name}/out",
+            s3_failure_path=f"s3://{name}/failed",
         )
         site.api.unpause(dag_id)
         return name, site.api.trigger(dag_id, endpoint_name=name, **params)
@@ -68,7 +81,7 @@ def begin(site, control):
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deferred(site):
     """Wait until a run's task is in a triggerer."""
 
@@ -82,29 +95,67 @@ def deferred(site):
     return wait
 
 
+@pytest.fixture(scope="module")
+def kill(site, pauses, begin):
+    """Kill a task's process, or its supervisor, at a point, and give the endpoint and the run's end."""
+
+    def run_and_kill(victim: str, point: str):
+        pause = f"{victim}-{uuid.uuid4().hex[:8]}"
+        name, run_id = begin("e2e_chaos", pause=pause, point=point)
+        pids = wait_until(lambda: announced(pauses, pause), SECONDS, f"the task pauses: {point}")
+        os.kill(pids[victim], signal.SIGKILL)
+        if victim == "supervisor":
+            wait_until(
+                lambda: (site.api.task("e2e_chaos", run_id, "score").try_number or 0) > 1,
+                SECONDS,
+                "Airflow has noticed that the supervisor is gone",
+            )
+            (pauses / pause).unlink()
+            wait_until(lambda: not alive(pids["task"]), SECONDS, "the orphan has stopped")
+        return name, run_id, site.api.wait_for_run("e2e_chaos", run_id, SECONDS)
+
+    return run_and_kill
+
+
+@pytest.fixture(scope="module")
+def outage(site, control, pauses, begin, deferred):
+    """Let a bucket fail while outputs arrive in it, and give the endpoint and the run's end."""
+
+    def run_through(fault: str):
+        name, run_id = begin("e2e_many", "gated:model", inferences=3)
+        deferred("e2e_many", run_id)
+        control.add_fault("s3:*", **FAULTS[fault], for_seconds=OUTAGE_SECONDS, resource=name)
+        (pauses / name).touch()
+        return name, run_id, site.api.wait_for_run("e2e_many", run_id, SECONDS + OUTAGE_SECONDS)
+
+    return run_through
+
+
+@pytest.fixture(scope="module")
+def ends(request, kill, outage):
+    """How each case that was asked for ends, by its parameters; all are begun at once."""
+    asked = [
+        item.callspec.params
+        for item in request.session.items
+        if item.module is request.module and hasattr(item, "callspec")
+    ]
+    with ThreadPoolExecutor(KILLS_AT_ONCE) as kills, ThreadPoolExecutor(len(FAULTS)) as outages:
+        yield {
+            tuple(case.values()): outages.submit(outage, **case)
+            if "fault" in case
+            else kills.submit(kill, **case)
+            for case in asked
+        }
+
+
 def running(site, component):
     """Give the process of a component that was not killed yet."""
     return next(one for name, one in site.processes.items() if component in name and not one.ended)
 
 
 @pytest.mark.parametrize(("victim", "point"), CASES)
-def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(
-    site, control, pauses, begin, victim, point
-):
-    pause = f"{victim}-{uuid.uuid4().hex[:8]}"
-    name, run_id = begin("e2e_chaos", pause=pause, point=point)
-    pids = wait_until(lambda: announced(pauses, pause), SECONDS, f"the task pauses: {point}")
-
-    os.kill(pids[victim], signal.SIGKILL)
-    if victim == "supervisor":
-        wait_until(
-            lambda: (site.api.task("e2e_chaos", run_id, "score").try_number or 0) > 1,
-            SECONDS,
-            "Airflow has noticed that the supervisor is gone",
-        )
-        (pauses / pause).unlink()
-        wait_until(lambda: not alive(pids["task"]), SECONDS, "the orphan has stopped")
-    state = site.api.wait_for_run("e2e_chaos", run_id, SECONDS)
+def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(site, control, ends, victim, point):
+    name, run_id, state = ends[victim, point].result()
 
     task = site.api.task("e2e_chaos", run_id, "score")
     assert state == "success", site.output()
@@ -112,14 +163,9 @@ def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(
     assert len(control.invocations(name)) == 1
 
 
-@pytest.mark.parametrize("fault", FAULTS if FULL else ["503", "expired"])
-def test_a_wait_rides_out_an_s3_that_fails(site, control, pauses, begin, deferred, fault):
-    name, run_id = begin("e2e_many", "gated:model", inferences=3)
-    deferred("e2e_many", run_id)
-
-    control.add_fault("s3:*", **FAULTS[fault], for_seconds=OUTAGE_SECONDS, resource="demo-inference")
-    (pauses / name).touch()
-    state = site.api.wait_for_run("e2e_many", run_id, SECONDS + OUTAGE_SECONDS)
+@pytest.mark.parametrize("fault", OUTAGES)
+def test_a_wait_rides_out_an_s3_that_fails(site, control, ends, fault):
+    name, run_id, state = ends[(fault,)].result()
 
     assert state == "success", site.output()
     assert site.api.xcom(site.api.task("e2e_many", run_id, "score")) == 3

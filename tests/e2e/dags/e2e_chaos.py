@@ -114,7 +114,7 @@ with DAG(
         payloads="{{ numbered(params.inferences, params.endpoint_name) }}",
         deferrable=True,
         waiter_delay=2,
-        manifest_to="s3://demo-inference/waits/",
+        manifest_to="s3://{{ params.endpoint_name }}/waits/",
         result_expression="length([?status=='completed'])",
         retries=2,
         retry_delay=timedelta(seconds=1),

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_aiml.endpoint_api import EndpointApi
 
-# The page of aws-apigateway-sagemakerendpoint shows its template on one line; pasted as it is there.
+# The template of aws-apigateway-sagemakerendpoint's own page in its repository, as it is there, on one line.
 ONE_LINE = (
     '{ "instances": [ #set( $user_id = $input.params("user_id") ) #set( $items = $input.params("items") ) '
     '#foreach( $item in $items.split(",") ) {"in0": [$user_id], "in1": [$item]}#if( $foreach.hasNext ),#end '
@@ -22,6 +22,13 @@ MANY_LINES = """{
 #end
     ]
 }"""
+# AWS's page of 2026 writes it so, as its Java lines come together: with blanks behind the hashes, which make
+# plain text of the directives, and the comma before the item, which makes no JSON even without the blanks.
+PAGE_OF_2026 = (
+    '{"instances": [# set( $user_id = $input.params("user_id") )# set( $items = $input.params("items") )'
+    '# foreach( $item in $items.split(",") )# if( $foreach.hasNext ),#end{"in0": [$user_id], "in1": [$item]}'
+    "    $esc.newline# end]}"
+)
 RATINGS = """{
     "ratings": [
 #set( $predictions = $input.path("$.predictions") )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from airflow_provider_aiml.exceptions import Problem, RequestError
-from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, RATINGS, api
+from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, PAGE_OF_2026, RATINGS, api
 
 
 def problems(**changes: Any) -> list[Problem]:
@@ -76,3 +76,25 @@ def test_one_that_fails_is_named() -> None:
 def test_a_directive_with_a_blank_behind_its_hash_is_named_for_it_is_text() -> None:
     (problem,) = problems(request_mapping_template='{ # set( $a = 1 ) "a": $input.json("$") }')
     assert problem.allowed == "no blank behind the hash: #set"
+
+
+def test_the_template_of_the_page_of_2026_is_refused_for_its_blanks_and_gives_no_json_without_them() -> None:
+    declared = {"items": True}
+    found = problems(request_mapping_template=PAGE_OF_2026, request_parameters=declared)
+    without_blanks = api(
+        request_mapping_template=PAGE_OF_2026.replace("# ", "#"), request_parameters=declared
+    ).render_request(path={"user_id": "321"}, query={"items": "101,131"})
+
+    assert "'# set', which is plain text" in [one.found for one in found]
+    assert without_blanks.split() == [
+        '{"instances":',
+        '[,{"in0":',
+        "[321],",
+        '"in1":',
+        "[101]}",
+        '{"in0":',
+        "[321],",
+        '"in1":',
+        "[131]}",
+        "]}",
+    ]
