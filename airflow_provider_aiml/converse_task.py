@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned, task_identity
 from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
-from airflow_provider_aiml.inference.conversation import extend_history, message_text, to_json
+from airflow_provider_aiml.inference.conversation import message_text, to_json, user_message
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.streamed_task import StreamedTask
 
@@ -226,7 +226,7 @@ class ConverseTask(StreamedTask):
         earlier, content = talk.earlier(), talk.content(self.message, self._attachments)
         if content is None and not earlier and ":prompt/" in str(self.model_id):
             return Plan(talk, [], request, tools, schema)
-        said = extend_history(earlier, content)
+        said = [*earlier, user_message(content)]
         if self._limited:
             check_media(said[-1]["content"], document_names(said[:-1]))
         check_calls(said, request)

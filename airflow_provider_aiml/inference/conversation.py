@@ -30,8 +30,15 @@ def extend_history(history: Any, message: Any) -> list[Message]:
     :param message: the new message's text, or its content blocks.
     :raises RequestError: a message is none, or the roles do not alternate.
     """
-    earlier = [] if history is None else _check_history(history)
-    return [*earlier, {"role": "user", "content": _content_blocks(message, "message")}]
+    return [*([] if history is None else check_history(history)), user_message(message)]
+
+
+def user_message(message: Any) -> Message:
+    """Give a message of the user, from its text or its content blocks.
+
+    :raises RequestError: it is neither, or empty.
+    """
+    return {"role": "user", "content": _content_blocks(message, "message")}
 
 
 def system_blocks(system: Any) -> list[dict[str, Any]] | None:
@@ -92,7 +99,12 @@ def _decode(text: Any) -> bytes:
         raise RequestError("The history cannot be read", problems=(problem,)) from None
 
 
-def _check_history(history: Any) -> list[Message]:
+def check_history(history: Any) -> list[Message]:
+    """Give the messages of a history, ready to be sent.
+
+    :param history: what an earlier turn returned as ``history``.
+    :raises RequestError: it is none, a message is none, or no message of the user can follow.
+    """
     if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Sequence):
         raise _wrong("history", f"a {type(history).__name__}", "the list that an earlier turn returned")
     messages = [_check_message(message, f"history[{index}]") for index, message in enumerate(history)]

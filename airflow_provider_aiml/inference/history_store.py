@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from airflow_provider_aiml.exceptions import HistoryConflictError, Problem, RequestError
-from airflow_provider_aiml.inference.conversation import extend_history, from_json
+from airflow_provider_aiml.inference.conversation import check_history, from_json
 
 __all__ = ["ConflictError", "History", "HistoryTurn", "Place", "append_turn", "without_attachments"]
 
@@ -182,7 +182,7 @@ def _without_content(block: Mapping[str, Any]) -> dict[str, Any]:
 def _check_roles(history: History) -> None:
     """Refuse a conversation that no message can follow."""
     try:
-        extend_history(history.messages(), "next")
+        check_history(history.messages())
     except RequestError as error:
         failure = error.with_fields_called({"history": "history_uri"})
     else:

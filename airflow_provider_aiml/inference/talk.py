@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_aiml.exceptions import HistoryConflictError
-from airflow_provider_aiml.inference.conversation import extend_history, from_json
+from airflow_provider_aiml.inference.conversation import Message, check_history, from_json
 from airflow_provider_aiml.inference.documents import ATTACHED_TEXT, attached, document_names
 from airflow_provider_aiml.inference.history_store import (
     ATTACHED,
@@ -53,7 +53,7 @@ class Talk:
 
         :raises RequestError: it is none.
         """
-        return cls(extend_history(history, "next")[:-1])
+        return cls([] if history is None else check_history(history))
 
     @classmethod
     def load(cls, place: Place, identity: str, *, resend: bool, anew: bool) -> Talk:
@@ -73,11 +73,11 @@ class Talk:
         before, turn = history.before(identity)
         return cls(before.messages(), place, before, resend, identity, turn)
 
-    def earlier(self) -> list[Mapping[str, Any]]:
+    def earlier(self) -> list[Message]:
         """Give what is sent of it."""
-        if self.place is None or self.resend:
-            return list(self.said)
-        return list(without_attachments(self.said))
+        if self.place is None:
+            return [dict(message) for message in self.said]
+        return check_history(self.said if self.resend else without_attachments(self.said))
 
     def content(self, message: Any, attach: Callable[[Sequence[str]], list[Block]]) -> Any:
         """Give the content of the new message, with what is attached to it for the first time.
