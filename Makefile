@@ -99,6 +99,11 @@ browser: setup  ## tests in a real browser; on Debian: apt-get install chromium 
 	@command -v chromedriver >/dev/null || { echo "chromedriver is needed (on Debian: apt-get install chromium chromium-driver)." >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser
 
+.PHONY: system
+system: setup  ## where a real account puts outputs; buys four inferences: ENDPOINT=name [OPTIONS='--input s3://...']
+	@[ -n "$(ENDPOINT)" ] || { echo "Name an asynchronous endpoint: make system ENDPOINT=name" >&2; exit 1; }
+	$(BIN)/python -m tests.system.check_output_locations "$(ENDPOINT)" $(OPTIONS)
+
 .PHONY: bench
 bench: setup  ## the benchmarks, each beside what a user would pick instead
 	$(BIN)/python benchmarks/run_all.py
