@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_aiml.aws_trigger import AwsTrigger
 from airflow_provider_aiml.exceptions import AccessDeniedError, InferenceError
 from airflow_provider_aiml.inference.invocations import InvocationWait, read_invocations
 from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
@@ -16,24 +17,11 @@ from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_KWARGS = (
-    "invocations",
-    "poll_interval",
-    "exponential_backoff",
-    "max_wait",
-    "timeout_at",
-    "started_at",
-    "max_faults",
-    "aws_conn_id",
-    "region_name",
-    "verify",
-    "botocore_config",
-)
 _hooks: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 """Hooks in use, by connection and settings: their waits share one client."""
 
 
-class BedrockAsyncInvokeTrigger(BaseTrigger):
+class BedrockAsyncInvokeTrigger(AwsTrigger):
     """Wait until each invocation has completed, or the first one fails.
 
     Its one event holds ``status``, ``index`` (of the invocation that ended the wait), ``error`` (a typed
@@ -48,11 +36,17 @@ class BedrockAsyncInvokeTrigger(BaseTrigger):
         that a restart does not extend it.
     :param started_at: seconds since the epoch at which the wait began; a restart goes on with its back-off.
     :param max_faults: failed questions in a row after which the wait gives up; None never does.
-    :param aws_conn_id: the connection, as in the task.
-    :param region_name: the region, as in the task.
-    :param verify: TLS verification, as in the task.
-    :param botocore_config: botocore's settings, as in the task.
+    :param kwargs: connection and settings, see :class:`~airflow_provider_aiml.aws_trigger.AwsTrigger`.
     """
+
+    own_arguments = (
+        "invocations",
+        "poll_interval",
+        "exponential_backoff",
+        "max_wait",
+        "started_at",
+        "max_faults",
+    )
 
     def __init__(
         self,
@@ -61,31 +55,17 @@ class BedrockAsyncInvokeTrigger(BaseTrigger):
         poll_interval: float = 60,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
-        timeout_at: float | None = None,
         started_at: float | None = None,
         max_faults: int | None = 10,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**kwargs)
         self.invocations = invocations
         self.poll_interval = poll_interval
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
-        self.timeout_at = timeout_at
         self.started_at = started_at
         self.max_faults = max_faults
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and the kwargs from which this trigger is made anew."""
-        classpath = "airflow_provider_aiml.triggers.bedrock.BedrockAsyncInvokeTrigger"
-        return classpath, {name: getattr(self, name) for name in _KWARGS}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then say how it ended, in one event."""
@@ -126,31 +106,18 @@ class BedrockAsyncInvokeTrigger(BaseTrigger):
                     if verdict is not None:
                         return verdict
                     polls += 1
-                    await asyncio.sleep(self._pause(schedule.delay(polls, elapsed)))
+                    await asyncio.sleep(self.pause(schedule.delay(polls, elapsed)))
                     if renew:
                         break
-            if _hooks.get(self._key) is hook:
-                del _hooks[self._key]
-
-    def _pause(self, delay: float) -> float:
-        """Shorten a pause that would go beyond the end of the wait."""
-        return delay if self.timeout_at is None else max(0.0, min(delay, self.timeout_at - time.time()))
-
-    @property
-    def _key(self) -> tuple[Any, ...]:
-        return (self.aws_conn_id, self.region_name, self.verify, repr(self.botocore_config))
+            if _hooks.get(self.share_key) is hook:
+                del _hooks[self.share_key]
 
     def _shared_hook(self) -> Any:
         from airflow_provider_aiml.hooks.bedrock_runtime import BedrockRuntimeHook
 
-        hook = _hooks.get(self._key)
+        hook = _hooks.get(self.share_key)
         if hook is None:
-            hook = _hooks[self._key] = BedrockRuntimeHook(
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                config=self.botocore_config,
-            )
+            hook = _hooks[self.share_key] = self.make_hook(BedrockRuntimeHook)
         return hook
 
     def _event(

@@ -9,8 +9,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_aiml.aws_trigger import AwsTrigger
 from airflow_provider_aiml.exceptions import InferenceError
 from airflow_provider_aiml.inference.completion_notices import watch_output_with_notices
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy
@@ -29,24 +30,9 @@ FAILURES_LISTED = 100
 """Failures that an event lists by itself, where there is a manifest to put them beside."""
 PLACES_TOLD = 5
 """Output locations that the log names when a wait is ended by hand."""
-_KWARGS = (
-    "inferences",
-    "poll_interval",
-    "exponential_backoff",
-    "max_wait",
-    "timeout_at",
-    "started_at",
-    "max_faults",
-    "failure_policy",
-    "sqs_queue",
-    "aws_conn_id",
-    "region_name",
-    "verify",
-    "botocore_config",
-)
 
 
-class SageMakerAsyncInferenceTrigger(BaseTrigger):
+class SageMakerAsyncInferenceTrigger(AwsTrigger):
     """Wait until each inference has an output, or more of them failed than may.
 
     Its one event holds ``status``, ``index`` and ``error`` (of the first inference that did not complete, the
@@ -70,11 +56,19 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         :class:`~airflow_provider_aiml.inference.failure_policy.FailurePolicy`. Default: none may fail.
     :param sqs_queue: the URL, ARN or name of a queue of completion notices. Until its notice comes, S3 is
         looked at for an inference every five minutes only. Default: None, there is none.
-    :param aws_conn_id: the connection, as in the task.
-    :param region_name: the region, as in the task.
-    :param verify: TLS verification, as in the task.
-    :param botocore_config: botocore's settings, as in the task.
+    :param kwargs: connection and settings, see :class:`~airflow_provider_aiml.aws_trigger.AwsTrigger`.
     """
+
+    own_arguments = (
+        "inferences",
+        "poll_interval",
+        "exponential_backoff",
+        "max_wait",
+        "started_at",
+        "max_faults",
+        "failure_policy",
+        "sqs_queue",
+    )
 
     def __init__(
         self,
@@ -83,37 +77,23 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         poll_interval: float = 60,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
-        timeout_at: float | None = None,
         started_at: float | None = None,
         max_faults: int | None = 10,
         failure_policy: dict[str, Any] | None = None,
         sqs_queue: str | None = None,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**kwargs)
         self.inferences = inferences
         self.poll_interval = poll_interval
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
-        self.timeout_at = timeout_at
         self.started_at = started_at
         self.max_faults = max_faults
         self.failure_policy = failure_policy
         self.sqs_queue = sqs_queue
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
         self._hook_class: Any = None
         self._told = False
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class path and the kwargs from which this trigger is made anew."""
-        classpath = "airflow_provider_aiml.triggers.sagemaker.SageMakerAsyncInferenceTrigger"
-        return classpath, {name: getattr(self, name) for name in _KWARGS}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then say how it ended, in one event."""
@@ -192,7 +172,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
             )
         verdict: Verdict = await watch(
             submission.inference,
-            share_key=(self.aws_conn_id, self.region_name, self.verify, repr(self.botocore_config)),
+            share_key=self.share_key,
             open_client=lambda: self._hook().aopen_s3_client(),
             schedule=PollSchedule(self.poll_interval, self.exponential_backoff, self.max_wait, seed),
             deadline=ends_at,
@@ -212,12 +192,7 @@ class SageMakerAsyncInferenceTrigger(BaseTrigger):
         self._told = True
 
     def _hook(self) -> Any:
-        return self._hook_class(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
+        return self.make_hook(self._hook_class)
 
     async def on_kill(self) -> None:
         """Say what a clear or a mark does not do, for SageMaker offers no cancel (Airflow 3.3 and newer).
