@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from airflow_provider_aiml import waiting_sensor
 from airflow_provider_aiml.exceptions import (
     AwsConfigurationError,
     ModelFailedError,
     OutputExpiredError,
     OutputUnreadableError,
 )
-from airflow_provider_aiml.sensors import sagemaker
 from airflow_provider_aiml.sensors.bedrock import BedrockAsyncInvokeSensor
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
 from tests.airflow_versions import (
@@ -97,7 +97,9 @@ def drive(make, then=lambda: None):
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("ending", TABLE)
 def test_a_flag_means_the_same_in_every_mode(aws, s3, monkeypatch, mode, flag, ending):
-    monkeypatch.setattr(sagemaker, "MAX_FAULTS", 2)  # the triggerer's pauses between faults grow to a minute
+    monkeypatch.setattr(
+        waiting_sensor, "MAX_FAULTS", 2
+    )  # the triggerer's pauses between faults grow to a minute
     wanted = TABLE[ending][flag]
     near = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.5)
     far = near + dt.timedelta(hours=1)

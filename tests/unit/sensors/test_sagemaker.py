@@ -69,6 +69,7 @@ def test_an_expression_sees_the_body(put):
     put("out/1")
 
     assert run(make(result="body", result_expression="body.a")) == 1
+    assert run(make(result="body", result_expression="body.nothing")) is None
 
 
 @both
@@ -106,7 +107,7 @@ def test_the_first_failure_ends_the_wait_for_all(put, deferrable):
 def finish_after_deferral(put, waited_for):
     """Let the failure come while the triggerer waits."""
     task = make(inference=waited_for, deferrable=True)
-    task._look_at_all = lambda: False
+    task.look_at_all = lambda: False
     deferral = defer(task)
     return resume(make(inference=waited_for), deferral, event_of(deferral.trigger))
 
