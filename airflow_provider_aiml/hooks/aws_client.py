@@ -101,12 +101,11 @@ class AwsClientMixin(_Base):
         """Read the connection without blocking the event loop, unless it was read before."""
         if "conn_config" in self.__dict__:
             return
-        from airflow.providers.common.compat.connection import get_async_connection
-
+        read = await asyncio.to_thread(_import_reader)
         connection = None
         if self.aws_conn_id:
             try:
-                connection = await get_async_connection(self.aws_conn_id)
+                connection = await read(self.aws_conn_id)
             except AirflowNotFoundException:
                 self._mind_missing_connection()
         # In a thread, for the wrapper masks secrets with a synchronous call to Airflow's supervisor.
@@ -295,6 +294,12 @@ class SqsHook(CompanionHook):
     """SQS, where notices of completed inferences come."""
 
     client_type = "sqs"
+
+
+def _import_reader() -> Any:
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    return get_async_connection
 
 
 @cache

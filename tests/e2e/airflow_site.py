@@ -1,7 +1,7 @@
 """A whole Airflow of plain processes: API server, scheduler with LocalExecutor, DAG processor, triggerer.
 
-It lives in one folder, on SQLite, on free ports of loopback. A test may start more of a kind, kill one, and
-read what each wrote.
+It lives in one folder, on SQLite unless it is given a database, on free ports of loopback. A test may start more
+of a kind, kill one, and read what each wrote.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class AirflowSite:
     :param dag_folders: where its DAGs are.
     :param environment: variables on top, connections for example.
     :param settings: Airflow settings by ``section.key``; see :data:`QUICK_TO_NOTICE`.
+    :param database: SQLAlchemy's URL of an empty database. Default: SQLite, in ``home``.
     :param port: the API server's, taken if it is free, else another one.
     """
 
@@ -62,6 +63,7 @@ class AirflowSite:
         environment: Mapping[str, str],
         *,
         settings: Mapping[str, Any] | None = None,
+        database: str | None = None,
         port: int = 0,
     ) -> None:
         self.home = home.resolve()
@@ -72,6 +74,8 @@ class AirflowSite:
         self.url = f"http://127.0.0.1:{ports['api-server']}"
         self.api = AirflowApi(self.url)
         own = _own_settings(self.home, dag_folders, self.url) | dict(settings or {})
+        if database:
+            own["database.sql_alchemy_conn"] = database
         self._execution = f"http://127.0.0.1:{ports['execution-api']}/execution/"
         own["core.execution_api_server_url"] = self._execution
         self._environment = {

@@ -8,7 +8,6 @@ is done by rewriting: the name and port of a service become 127.0.0.1 and a free
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
+from tests.e2e.postgres import make_cluster
 from tests.e2e.processes import Process, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -174,38 +174,13 @@ class ComposeProcesses:
     def _postgres_command(self) -> list[str]:
         """Do what the image's entry point does: make the cluster, its user and its database."""
         given = self.services["postgres"]["environment"]
-        data, password = self._root / "postgres-data", self._root / "postgres-password"
-        as_user: list[str] = []
-        password.write_text(given["POSTGRES_PASSWORD"])
-        data.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            as_user = ["runuser", "-u", "postgres", "--"]
-            owner = pwd.getpwnam("postgres")
-            for place in (data, password):
-                os.chown(place, owner.pw_uid, owner.pw_gid)
-        server = [*as_user, postgres_program("postgres")]
-        subprocess.run(
-            [*as_user, postgres_program("initdb"), "-D", str(data), f"--username={given['POSTGRES_USER']}",
-             f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"],
-            check=True, capture_output=True, cwd="/",
-        )  # fmt: skip
-        subprocess.run(
-            [*server, "--single", "-D", str(data), "postgres"],
-            input=f'CREATE DATABASE "{given["POSTGRES_DB"]}";\n'.encode(),
-            check=True, capture_output=True, cwd="/",
-        )  # fmt: skip
-        return [
-            *server,
-            "-D",
-            str(data),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.ports["postgres", 5432]),
-            "-k",
-            "",
-            "-F",
-        ]
+        command = make_cluster(
+            self._root,
+            user=given["POSTGRES_USER"],
+            password=given["POSTGRES_PASSWORD"],
+            database=given["POSTGRES_DB"],
+        )
+        return [*command, "-p", str(self.ports["postgres", 5432])]
 
     def _wait_until_healthy(self, name: str) -> None:
         kind, *test = self._here(name, self.services[name]["healthcheck"]["test"])
@@ -224,14 +199,3 @@ class ComposeProcesses:
         for process in reversed(self._running.values()):
             process.stop()
         shutil.rmtree(self._root, ignore_errors=True)
-
-
-def postgres_program(name: str) -> str:
-    """Find a server program, which distributions keep off the PATH."""
-    versions = sorted(
-        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda found: int(found.parts[-3])
-    )
-    found = str(versions[-1]) if versions else shutil.which(name)
-    if not found:
-        raise ComposeError(f"PostgreSQL's {name} is not installed (on Debian: apt-get install postgresql)")
-    return found

@@ -11,6 +11,7 @@ from tests.e2e.airflow_site import QUICK_TO_NOTICE, AirflowSite
 from tests.e2e.dags.pausing import FOLDER_VARIABLE
 from tests.e2e.demo import EXAMPLE_DAGS, EXPECTATIONS
 from tests.e2e.local_aws_process import LocalAwsProcess
+from tests.e2e.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,11 @@ def site(
 ) -> Iterator[AirflowSite]:
     environment = {"AIRFLOW_CONN_AWS_DEFAULT": cloud.connection_uri, FOLDER_VARIABLE: str(pauses)}
     home = tmp_path_factory.mktemp("airflow")
-    with AirflowSite(home, [EXAMPLE_DAGS, OWN_DAGS], environment, settings=QUICK_TO_NOTICE) as running:
+    folders = [EXAMPLE_DAGS, OWN_DAGS]
+    # SQLite has one writer at a time, too few for all that is killed and resumed here at once.
+    with (
+        Postgres() as postgres,
+        AirflowSite(home, folders, environment, settings=QUICK_TO_NOTICE, database=postgres.url) as running,
+    ):
         running.wait_for_dags({wanted.dag_id for wanted in EXPECTATIONS} | {"e2e_waits", "e2e_paid_once"})
         yield running
