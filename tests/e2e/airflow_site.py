@@ -1,7 +1,7 @@
 """A whole Airflow of plain processes: API server, scheduler with LocalExecutor, DAG processor, triggerer.
 
-It lives in one folder, on SQLite unless it is given a database, on free ports of loopback. A test may start more
-of a kind, kill one, and read what each wrote.
+It lives in one folder, on SQLite unless it is given a database, on free ports of loopback. A test may start
+more of a kind, kill one, and read what each wrote.
 """
 
 from __future__ import annotations
