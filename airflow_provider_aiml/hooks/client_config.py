@@ -57,10 +57,9 @@ class ClientConfig:
             max_pool_connections=POOL_CONNECTIONS,
             tcp_keepalive=True,
         )
-        merged = merged.merge(connection) if connection else merged
+        merged = _merged(merged, connection)
         merged = merged.merge(Config(retries=ONE_ATTEMPT.copy()))
-        if operator:
-            merged = merged.merge(operator)
+        merged = _merged(merged, operator)
         handed_back = _retries(operator)
         return cls(
             merged,
@@ -72,9 +71,7 @@ class ClientConfig:
     def of_free_calls(cls, connection: Config | None, operator: Config | None) -> ClientConfig:
         """Merge the settings of a client whose calls cost next to nothing: botocore's own retries hold."""
         merged = Config(connect_timeout=CONNECT_TIMEOUT)
-        for config in (connection, operator):
-            merged = merged.merge(config) if config else merged
-        return cls(merged)
+        return cls(_merged(_merged(merged, connection), operator))
 
     @property
     def validates(self) -> bool:
@@ -102,6 +99,17 @@ def operator_config(given: Mapping[str, Any] | Config | None) -> Config | None:
         unknown = sorted(str(key) for key in options if key not in Config.OPTION_DEFAULTS)
         found = f"unknown options {', '.join(unknown)}" if unknown else f"refused ({type(error).__name__})"
     raise _refused(found)
+
+
+def _merged(under: Config, over: Config | None) -> Config:
+    """Merge two settings; ``retries`` that say nothing do not replace those that do."""
+    if over is None:
+        return under
+    merged = under.merge(over)
+    if _retries(over):
+        return merged
+    kept: Any = dict(_retries(under)) or None
+    return merged.merge(Config(retries=kept))
 
 
 def _refused(found: str) -> AwsConfigurationError:

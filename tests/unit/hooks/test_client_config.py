@@ -68,6 +68,18 @@ def test_only_the_operator_s_retries_hand_retrying_back(retries, attempts):
     assert settings.config.retries == retries
 
 
+@pytest.mark.parametrize("nothing", [{}, None], ids=["empty", "none"])
+def test_empty_retries_of_the_operator_are_none_at_all(nothing):
+    connection = Config(retries={"max_attempts": 7})
+    operator = Config(retries=nothing, read_timeout=9)
+
+    paid = merged(connection, operator)
+    assert paid.config.retries == {"total_max_attempts": 1, "mode": "standard"}
+    assert (paid.attempts_bound, paid.botocore_attempts) == (8, None)
+    assert paid.config.read_timeout == 9
+    assert ClientConfig.of_free_calls(connection, operator).config.retries == {"max_attempts": 7}
+
+
 def test_clients_of_free_calls_keep_botocore_s_retries():
     settings = ClientConfig.of_free_calls(Config(retries={"max_attempts": 7}), Config(read_timeout=9))
 

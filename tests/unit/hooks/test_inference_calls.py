@@ -182,6 +182,16 @@ def test_a_read_timeout_is_not_sent_again(call, sagemaker, wire):
     assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("nothing", [{}, None], ids=["empty", "none"])
+def test_empty_retries_do_not_let_botocore_buy_again(call, sagemaker, wire, nothing):
+    wire.default = wire.hang()
+
+    with pytest.raises(UnknownOutcomeError):
+        call.endpoint(sagemaker(config={"read_timeout": 0.2, "retries": nothing}))
+
+    assert len(wire.requests) == 1
+
+
 def test_a_connection_that_is_reset_after_the_request_is_not_sent_again(call, sagemaker, wire, reply):
     wire.reply(reply(reset=True))
 
