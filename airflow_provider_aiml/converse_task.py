@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -16,8 +15,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned, task_identity
 from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
-from airflow_provider_aiml.inference.conversation import message_text, to_json, user_message
+from airflow_provider_aiml.inference.conversation import (
+    check_known,
+    json_bytes,
+    message_text,
+    to_json,
+    user_message,
+)
 from airflow_provider_aiml.inference.identity import request_identity
+from airflow_provider_aiml.inference.plan import Plan
 from airflow_provider_aiml.streamed_task import StreamedTask
 
 if TYPE_CHECKING:
@@ -41,35 +47,6 @@ _RESPONSE_KEYS = {
     "performanceConfig": "performance_config",
     "serviceTier": "service_tier",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a try is about to do.
-
-    :param talk: what was said before.
-    :param said: the messages to send; none for a managed prompt alone.
-    :param request: the request's members by their snake_case names.
-    :param tools: the tools that run here.
-    :param schema: the shape of the answer.
-    """
-
-    talk: Talk
-    said: list[dict[str, Any]]
-    request: dict[str, Any]
-    tools: Mapping[str, Tool]
-    schema: OutputSchema | None
-
-    @property
-    def staged(self) -> bool:
-        """Whether there may be more turns than one."""
-        return bool(self.tools) or self.schema is not None
-
-    @property
-    def identified(self) -> dict[str, Any]:
-        """What makes this request another than the next one."""
-        asked = {"output_schema": self.schema.asked} if self.schema else {}
-        return {**self.request, **asked}
 
 
 class ConverseTask(StreamedTask):
@@ -173,13 +150,22 @@ class ConverseTask(StreamedTask):
         :return: Converse's response.
         """
         if not self.stream:
-            response: Mapping[str, Any] = self.hook.converse(**request)
-            return response
+            return self._known(self.hook.converse(**request))
         from airflow_provider_aiml.inference.streaming import converse_answer
 
         progress = self.progress(self.model_id)
         with self.hook.converse_stream(**request)["stream"] as events:
-            return converse_answer(events, progress)
+            return self._known(converse_answer(events, progress))
+
+    def _known(self, response: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse an answer that no later request could carry whole; it is kept as a part of one."""
+        try:
+            check_known(response.get("output"), self.called_operation)
+        except ResponseError as error:
+            told = {name: value for name, value in response.items() if name != "ResponseMetadata"}
+            error.partial_body = json_bytes(to_json(told))
+            raise
+        return response
 
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Tell the new message from the history, for errors."""
@@ -225,6 +211,10 @@ class ConverseTask(StreamedTask):
         talk = self._talk(task, request, schema)
         earlier, content = talk.earlier(), talk.content(self.message, self._attachments)
         if content is None and not earlier and ":prompt/" in str(self.model_id):
+            if self.history_uri is not None:
+                raise _unfit(
+                    "message", "missing, beside history_uri", "a message, for a history begins with one"
+                )
             return Plan(talk, [], request, tools, schema)
         said = [*earlier, user_message(content)]
         if self._limited:

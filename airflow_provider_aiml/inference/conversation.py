@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -18,8 +19,12 @@ from typing import Any
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
 
 BYTES_KEY = "$base64"
+UNSAID = "[no text]"
+"""What stands in a conversation for an answer that holds nothing which can be sent."""
 _SPEAKERS = {"user": "assistant", "assistant": "user"}
 """Who speaks after whom; messages of any other role (system, in newer models) stand outside the turns."""
+_DOCUMENTS = frozenset({"input", "json"})
+"""Members that hold JSON of a tool's or a model's own: no block, no bytes."""
 Message = dict[str, Any]
 
 
@@ -51,7 +56,11 @@ def system_blocks(system: Any) -> list[dict[str, Any]] | None:
 
 def message_text(message: Mapping[str, Any]) -> str:
     """Join the text blocks of a message; other blocks stay in ``message`` and ``history``."""
-    return "".join(block["text"] for block in message["content"] if "text" in block)
+    return "".join(_text_of(block) for block in message["content"])
+
+
+def _text_of(block: Mapping[str, Any]) -> str:
+    return str(block["text"]) if "text" in block else ""
 
 
 def reply_of(response: Mapping[str, Any]) -> Message:
@@ -66,6 +75,51 @@ def reply_of(response: Mapping[str, Any]) -> Message:
     return dict(message)
 
 
+def carried(message: Mapping[str, Any]) -> Message:
+    """Give a message as a later request can carry it; the user's are as they should be.
+
+    Models answer with no content, with blank text, or with reasoning alone, all of which Bedrock refuses in
+    a request. What an answer really was stays in the record of its turn.
+
+    :param message: a message with content blocks, JSON-safe or not.
+    """
+    if message.get("role") != "assistant":
+        return dict(message)
+    content = [block for block in message["content"] if not _is_blank(block)]
+    if all("reasoningContent" in block for block in content):
+        content.append({"text": UNSAID})
+    return {**message, "content": content}
+
+
+def _is_blank(block: Any) -> bool:
+    if isinstance(block, str):
+        return not block.strip()
+    if not isinstance(block, Mapping) or set(block) - {"text"}:
+        return False
+    return not _text_of(block).strip()
+
+
+def check_known(message: Any, operation: str) -> None:
+    """Refuse an answer with a part that is newer than botocore, which gives its name and drops the rest.
+
+    :param message: the model's message.
+    :param operation: the operation, for the error.
+    :raises ResponseError: it has one, and no history could carry it.
+    """
+    pending = [message]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping):
+            if isinstance(told := value.get("SDK_UNKNOWN_MEMBER"), Mapping):
+                raise ResponseError(
+                    f"{operation}: the answer holds what is not known: {told.get('name')}",
+                    hint="a newer release of botocore may know it",
+                )
+            pending.extend(item for key, item in value.items() if key not in _DOCUMENTS)
+        elif isinstance(value, (list, tuple)):
+            pending.extend(value)
+
+
 def to_json(value: Any) -> Any:
     """Make a response JSON-safe: bytes as base64, times as ISO 8601, decimals as numbers."""
     if isinstance(value, Mapping):
@@ -77,6 +131,18 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, dt.datetime) else value
+
+
+def json_bytes(value: Any) -> bytes:
+    """Write JSON, in characters that can be read wherever that is possible.
+
+    :param value: JSON-safe.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which models do write, and cut streams hold: it has no UTF-8, but escapes.
+        return json.dumps(value).encode()
 
 
 def from_json(value: Any) -> Any:
@@ -122,7 +188,10 @@ def check_history(history: Any) -> list[Message]:
 def _check_message(message: Any, field: str) -> Message:
     if not isinstance(message, Mapping) or "content" not in message or type(message.get("role")) is not str:
         raise _wrong(field, f"a {type(message).__name__}", "a mapping with role and content")
-    return {**message, "content": _content_blocks(message["content"], f"{field}.content")}
+    content = message["content"]
+    if message["role"] == "assistant" and isinstance(content, (list, tuple)):
+        content = carried(message)["content"]
+    return {**message, "content": _content_blocks(content, f"{field}.content")}
 
 
 def _content_blocks(content: Any, field: str) -> list[dict[str, Any]]:

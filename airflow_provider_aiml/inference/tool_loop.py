@@ -19,7 +19,7 @@ from airflow_provider_aiml.exceptions import (
     TurnLimitError,
 )
 from airflow_provider_aiml.inference.arguments import read_number
-from airflow_provider_aiml.inference.conversation import to_json
+from airflow_provider_aiml.inference.conversation import carried, to_json
 from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
 from airflow_provider_aiml.inference.stop_reasons import FAIL_ON, check_stop_reason
 from airflow_provider_aiml.inference.structured_output import (
@@ -86,9 +86,9 @@ class Outcome:
     """How the conversation of a task ended.
 
     :param response: the last response, JSON-safe.
-    :param message: the model's last message as a history keeps it, JSON-safe.
-    :param said: all that was said after the task's own message, as a history keeps it: the turns with tools
-        and the last message. Corrections are left out.
+    :param message: the model's last message, JSON-safe; the call of the answer's tool is text by now.
+    :param said: all that was said after the task's own message, as a history keeps it and a request can
+        carry it: the turns with tools and the last message. Corrections are left out.
     :param usage: the tokens of all turns.
     :param metrics: the metrics of all turns, added up.
     :param tool_calls: ``turn``, ``name`` and ``status`` of each tool that ran.
@@ -108,7 +108,13 @@ class Outcome:
     def to_record(self) -> dict[str, Any]:
         """Give what a history keeps of it, besides what was said."""
         response = {name: value for name, value in self.response.items() if name != "output"}
-        facts = {"usage": self.usage, "metrics": self.metrics, "tool_calls": self.tool_calls}
+        facts: dict[str, Any] = {
+            "usage": self.usage,
+            "metrics": self.metrics,
+            "tool_calls": self.tool_calls,
+        }
+        if self.message != self.said[-1]:
+            facts["message"] = self.message
         return {"response": response, **facts, "turns": self.turns, "output": self.output}
 
     @classmethod
@@ -120,7 +126,7 @@ class Outcome:
         """
         return cls(
             response=dict(record.get("response") or {}),
-            message=said[-1],
+            message=dict(record.get("message") or said[-1]),
             said=said,
             usage=dict(record.get("usage") or {}),
             metrics=dict(record.get("metrics") or {}),
@@ -298,7 +304,7 @@ class ToolLoop:
         return Outcome(
             response=last.response,
             message=message,
-            said=[*before, message],
+            said=[*before, carried(message)],
             usage=add_usage(turn.response.get("usage") for turn in progress.turns),
             metrics=add_usage(turn.response.get("metrics") for turn in progress.turns),
             tool_calls=list(_tool_calls(progress)),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from airflow_provider_aiml.exceptions import StoredAnswerError
-from airflow_provider_aiml.inference.conversation import from_json, reply_of
+from airflow_provider_aiml.inference.conversation import carried, from_json, reply_of
 
 __all__ = ["Progress", "Turn"]
 
@@ -51,8 +51,8 @@ class Turn:
         return str(self.response.get("stopReason", ""))
 
     def messages(self) -> list[dict[str, Any]]:
-        """Give the turn as messages, JSON-safe: the model's, and the reply where it is whole."""
-        said = [self.message]
+        """Give the turn as a request can carry it: the model's message, and the reply where it is whole."""
+        said = [carried(self.message)]
         return [*said, {"role": "user", "content": self.reply}] if self.replied else said
 
 
