@@ -184,6 +184,13 @@ class TestCalls:
         with pytest.raises(UnknownOutcomeError):
             hook.invoke(url=url, path="1", query={"items": "1"})
 
+    def test_an_answer_that_breaks_off_is_an_unknown_outcome_with_what_had_arrived(self, aws, hook, url):
+        whole = hook.invoke(url=url, path="1", query={"items": "1"})["Body"]
+        aws.add_fault("execute-api:GET", "truncate", keep_bytes=12)
+        with pytest.raises(UnknownOutcomeError, match=f"12 of {len(whole)} bytes") as raised:
+            hook.invoke(url=url, path="1", query={"items": "1"})
+        assert raised.value.partial_body == whole[:12]
+
     def test_a_call_that_finds_nobody_is_safe_to_repeat(self, aws, hook, url, monkeypatch):
         extra = json.dumps({"endpoint_url": "http://127.0.0.1:9", "region_name": "us-east-1"})
         connection = {"conn_type": "aws", "login": "local-aws-key", "password": "x", "extra": extra}
@@ -192,7 +199,7 @@ class TestCalls:
             ApiGatewaySageMakerHook("nowhere", retry_args=ONE).invoke(url=url, path="1")
 
     def test_a_redirect_is_no_answer(self, hook, url, monkeypatch):
-        monkeypatch.setattr("airflow_provider_aiml.hooks.api_gateway.answer_failure", lambda *a, **k: None)
+        monkeypatch.setattr("airflow_provider_aiml.hooks.api_calls.answer_failure", lambda *a, **k: None)
         with pytest.raises(UnknownOutcomeError, match="403"):
             hook.invoke(url=url, path="a/b/c", authorization="NONE")
 

@@ -13,6 +13,7 @@ from airflow_provider_aiml.exceptions import (
     ModelFailedError,
     RequestError,
     ServiceRefusedError,
+    UnknownOutcomeError,
 )
 from airflow_provider_aiml.operators.api_gateway import (
     ApiGatewaySageMakerDeployOperator,
@@ -132,6 +133,19 @@ def test_a_post_sends_its_payload_and_keeps_the_answer(model, client):
     }
     assert call(url["url"], output_uri="s3://answers/a.json", **given) == kept
     assert bodies(model) == [{"instances": [[1.5]]}]
+
+
+def test_an_answer_that_broke_off_is_not_kept_as_the_paid_one(model, client):
+    s3 = client("s3")
+    s3.create_bucket(Bucket="answers")
+    url = deploy()["url"]
+    model.add_fault("execute-api:GET", "truncate", keep_bytes=9)
+
+    with pytest.raises(UnknownOutcomeError, match="broke off"):
+        call(url, output_uri="s3://answers/a.json")
+    kept = s3.list_objects_v2(Bucket="answers").get("Contents", [])
+    assert "a.json" not in [one["Key"] for one in kept]
+    assert call(url, output_uri="s3://answers/a.json", result_expression="body") == {"instances": INSTANCES}
 
 
 def test_the_result_goes_through_an_expression_or_stays_undecoded(model):

@@ -1,0 +1,179 @@
+"""Calls of a deployed API: signed, sent, and what their answers mean. API Gateway has no client in botocore
+for them, only its session and its signer.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.httpsession import URLLib3Session
+
+from airflow_provider_aiml.endpoint_api.client import ApiRequest, answer_failure, region_of
+from airflow_provider_aiml.exceptions import (
+    AwsConfigurationError,
+    Problem,
+    RequestError,
+    UnknownOutcomeError,
+)
+from airflow_provider_aiml.hooks.aws_client import AwsClientMixin
+from airflow_provider_aiml.inference.errors import translate
+from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
+from airflow_provider_aiml.inference.retry import RetryPolicy, call_with_retries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ApiCallsMixin"]
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT = 305.0
+"""Seconds to wait for an API's answer: a Regional one may take 300, and a shorter wait loses paid answers."""
+CONNECT_TIMEOUT = 10.0
+
+
+class ApiCallsMixin(AwsClientMixin):
+    """Calling an API."""
+
+    retry_policy: RetryPolicy
+    log_payloads: bool
+    quote_model_errors: bool
+
+    def check(self, operation: str, members: Mapping[str, Any]) -> None:
+        """Refuse a call of :meth:`invoke` that cannot be made, and send nothing.
+
+        :raises RequestError: the connection or an argument cannot be used.
+        """
+        request = {name: members.get(name) for name in ("url", "path", "query", "method")}
+        ApiRequest(**{name: value for name, value in request.items() if value is not None}).full_url()
+        authorization = members.get("authorization", "AWS_IAM")
+        if authorization not in ("AWS_IAM", "NONE"):
+            problem = Problem("authorization", repr(authorization), "AWS_IAM or NONE")
+            raise RequestError("The API cannot be called", problems=(problem,))
+        _ = self.conn_config
+
+    def invoke(
+        self,
+        *,
+        url: str,
+        path: str | Sequence[str] = "",
+        query: Mapping[str, Any] | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        authorization: str = "AWS_IAM",
+        api_key: str | None = None,
+        timeout: float = READ_TIMEOUT,
+    ) -> dict[str, Any]:
+        """Call a deployed API.
+
+        :param url: the stage's URL, as :meth:`describe` gives it.
+        :param path: below it: text, whose slashes separate segments, or a list of segments.
+        :param query: parameters; a list gives one several times, None leaves it out.
+        :param method: GET or POST. Default: GET.
+        :param body: of a POST.
+        :param content_type: the body's.
+        :param headers: further ones.
+        :param authorization: AWS_IAM signs with the connection's credentials; NONE does not.
+        :param api_key: sent as ``x-api-key``.
+        :param timeout: seconds to wait for the answer. Default: 305.
+        :return: ``StatusCode``, ``Headers`` (by lower-case name) and ``Body`` (bytes).
+        :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
+        """
+        full = ApiRequest(url, path, query, method).full_url()
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        if content_type and body is not None:
+            given["content-type"] = content_type
+        if api_key:
+            given["x-api-key"] = api_key
+
+        def attempt() -> dict[str, Any]:
+            request = AWSRequest(method, full, headers=given, data=body)
+            if authorization == "AWS_IAM":
+                self._sign(request, full)
+            return self._sent(request, full, timeout)
+
+        return call_with_retries(attempt, self.retry_policy)
+
+    def _sign(self, request: AWSRequest, url: str) -> None:
+        """Sign anew for each attempt: a signature lasts for five minutes."""
+        try:
+            credentials = self.get_session().get_credentials()
+        except (BotoCoreError, ClientError) as error:
+            raise translate(error, operation="Invoke", service="execute-api") from None
+        if credentials is None:
+            hint = "give the connection keys, profile_name or role_arn, or set authorization='NONE'"
+            raise AwsConfigurationError("There are no credentials to sign with", hint=hint)
+        region = region_of(url) or self.conn_region_name
+        frozen = credentials.get_frozen_credentials()
+        SigV4Auth(frozen, "execute-api", region).add_auth(request)
+
+    def _sent(self, request: AWSRequest, url: str, timeout: float) -> dict[str, Any]:
+        parts = urlsplit(url)
+        request.headers["Host"] = parts.netloc
+        if override := self.conn_config.get_service_endpoint_url("execute-api"):
+            request.url = override.rstrip("/") + url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+        started = time.monotonic()
+        try:
+            with quiet_libraries(not self.log_payloads), closing(self._http(timeout)) as http:
+                response = http.send(request.prepare())
+                body = response.content
+        except (BotoCoreError, HTTPClientError) as error:
+            raise translate(error, operation="Invoke", service="execute-api") from None
+        answered = {name.lower(): value for name, value in response.headers.items()}
+        log.info(
+            "%s %s: status %s after %.3f s, %d bytes in, request id %s",
+            request.method,
+            parts.netloc,
+            response.status_code,
+            time.monotonic() - started,
+            len(body),
+            answered.get("x-amzn-requestid"),
+        )
+        failure = answer_failure(response.status_code, answered, body, quote_message=self.quote_model_errors)
+        if failure is not None:
+            raise failure
+        if response.status_code >= 300:
+            raise UnknownOutcomeError(f"The API answered {response.status_code}")
+        _check_whole(answered, body)
+        return {"StatusCode": response.status_code, "Headers": answered, "Body": body}
+
+    def _http(self, timeout: float) -> URLLib3Session:
+        settings: dict[str, Any] = {
+            "verify": True if self.verify is None else self.verify,
+            "proxies": self._proxies,
+            "timeout": (CONNECT_TIMEOUT, timeout),
+            "max_pool_connections": 1,
+        }
+        return URLLib3Session(**settings)
+
+    @cached_property
+    def _proxies(self) -> dict[str, str]:
+        """The proxies of the connection's or the operator's settings."""
+        found: dict[str, str] = getattr(self.client_config.config, "proxies", None) or {}
+        return found
+
+
+def _check_whole(headers: Mapping[str, str], body: bytes) -> None:
+    """Refuse an answer that broke off: botocore's session does not look. What it gives is as it was sent,
+    not decoded, so the length holds for every content-encoding.
+
+    :raises UnknownOutcomeError: with what had arrived.
+    """
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and len(body) < int(announced):
+        failure = UnknownOutcomeError(
+            f"The API's answer broke off after {len(body)} of {announced} bytes",
+            request_id=headers.get("x-amzn-requestid"),
+        )
+        failure.partial_body = body
+        raise failure
