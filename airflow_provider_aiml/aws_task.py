@@ -144,15 +144,19 @@ class AwsTask(BaseOperator):
     ) -> bytes:
         """Encode a request's body, or read it from object storage.
 
-        :param payload: the value to encode by ``content_type``.
+        :param payload: the value to encode by ``content_type``; never None, for that is what a template
+            gives that found nothing.
         :param payload_uri: or where the bytes are.
         :param field: what the task calls its payload, for errors.
-        :raises PayloadError: it does not fit its content type, or cannot be read.
+        :raises PayloadError: it is None, does not fit its content type, or cannot be read.
         """
         from airflow_provider_aiml.inference.payload import encode, load_payload
 
         if payload_uri is not None:
             return load_payload(self.object_path(payload_uri), field=f"{field}_uri")
+        if payload is None:
+            problem = Problem(field, "None", "a value; the text null gives JSON's null")
+            raise PayloadError("There is nothing to send", problems=(problem,))
         try:
             return encode(payload, content_type)
         except PayloadError as error:

@@ -303,15 +303,6 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        sources = {
-            "payload": payload,
-            "payload_uri": payload_uri,
-            "input_location": input_location,
-            "payloads": payloads,
-            "payload_uris": payload_uris,
-            "input_locations": input_locations,
-        }
-        check_one_source(sources)
         check_place(payload_uri, "payload_uri")
         check_place(input_location, "input_location")
         check_place(upload_to, "upload_to", folder=True)
@@ -332,6 +323,7 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         self.request_ttl_seconds = request_ttl_seconds
         self.invocation_timeout_seconds = invocation_timeout_seconds
         self.request_members = request_members
+        self._check_sources()
 
     @property
     def several(self) -> bool:
@@ -345,6 +337,7 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
 
     def plan(self) -> list[PlannedRequest]:
         """Give the requests, checked; nothing is sent or uploaded yet."""
+        self._check_sources()
         members = given_members(self)
         for name in ("request_ttl_seconds", "invocation_timeout_seconds"):
             members[name] = read_number(members.get(name), name, int)
@@ -361,6 +354,9 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         upload(self.s3, body, location, self.content_type)
         self.log.info("Uploaded a body of %d bytes to %s", len(body), location)
         return str(location)
+
+    def _check_sources(self) -> None:
+        check_one_source({source: getattr(self, source) for source in (*_SINGLES, *_LISTS)})
 
     def _plan_one(self, members: dict[str, Any], field: str, value: Any) -> PlannedRequest:
         """Put a body into the request where it fits, else plan its upload."""

@@ -110,6 +110,15 @@ class TestInvokeModel:
         with pytest.raises(RequestError, match=problem):
             invoke(**kwargs)
 
+    def test_a_template_that_renders_to_none_is_not_sent_as_json_s_null(self, aws):
+        task = invoke(input_data="{{ params.rows }}")
+        task.input_data = None  # as Airflow leaves it after rendering
+
+        with pytest.raises(PayloadError, match="input_data: is None"):
+            run(task)
+
+        assert aws.request_counts() == {}
+
     @pytest.mark.parametrize(
         ("kwargs", "error_class", "problem"),
         [

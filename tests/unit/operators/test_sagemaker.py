@@ -225,6 +225,22 @@ def test_a_template_is_not_judged_before_it_is_rendered(kwargs):
     make(**kwargs)
 
 
+@pytest.mark.parametrize("source", ["payload", "payload_uri"])
+def test_a_template_that_renders_to_none_is_not_sent_as_json_s_null(endpoint, source):
+    task = make(**{"payload": None, source: "{{ params.rows }}"})
+    setattr(task, source, None)  # as Airflow leaves it after rendering
+
+    with pytest.raises(RequestError, match="payload: is None") as caught:
+        run(task)
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert endpoint.request_counts() == {}
+
+
+def test_the_text_null_is_json_s_null(endpoint):
+    assert run(make(payload="null"))["body"] is None
+
+
 @pytest.mark.parametrize(
     ("kwargs", "error_class", "problem"),
     [

@@ -303,6 +303,29 @@ def test_bad_input_is_refused_where_the_dag_is_read(kwargs, problem):
 
 
 @pytest.mark.parametrize(
+    ("source", "rendered", "problem"),
+    [
+        ("payload", None, "payload / payload_uri / input_location.*: is none of them"),
+        ("payload_uri", None, "is none of them"),
+        ("input_location", None, "is none of them"),
+        ("payloads", None, "is none of them"),
+        ("payloads", [1, None], "payloads: is None"),
+        ("payload_uris", [None], "payload: is None"),
+        ("input_locations", [None], "input_location"),
+    ],
+)
+def test_a_template_that_renders_to_none_is_not_sent(aws, source, rendered, problem):
+    task = make(**{"payload": None, source: "{{ params.rows }}"})
+    setattr(task, source, rendered)  # as Airflow leaves it after rendering
+
+    with pytest.raises(RequestError, match=problem) as caught:
+        run(task)
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert aws.request_counts() == {}
+
+
+@pytest.mark.parametrize(
     ("kwargs", "error_class", "problem"),
     [
         ({"payload": "x" * 128_001, "content_type": "text/plain"}, PayloadError, "payload: is 128001 bytes"),
