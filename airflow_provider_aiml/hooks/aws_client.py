@@ -2,8 +2,8 @@
 
 Every way in which an ``aws`` connection can authenticate stays amazon's own; what differs is in
 :mod:`~airflow_provider_aiml.hooks.connection_rules` and
-:mod:`~airflow_provider_aiml.hooks.client_config`, and that nothing of it blocks an event loop: connections are
-read through Airflow's async way, sessions are made and credentials renewed in threads.
+:mod:`~airflow_provider_aiml.hooks.client_config`, and that nothing of it blocks an event loop: connections
+are read through Airflow's async way, sessions are made and credentials renewed in threads.
 """
 
 from __future__ import annotations
