@@ -124,13 +124,13 @@ wheel-check: wheel  ## install the built wheel into an empty environment, look a
 	rm -rf .venv-wheel
 
 .PHONY: test-lowest
-test-lowest: $(VENV)/bin/uv $(CLI)  ## the tests with every direct dependency at its floor
+test-lowest: $(VENV)/bin/uv $(CLI) $(LANGCHAIN)  ## the tests with every direct dependency at its floor
 	[ -x .venv-lowest/bin/python ] || $(UV) venv --quiet --python $(PYTHON_VERSION) .venv-lowest
 	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[local,numpy]' --group dev
 	.venv-lowest/bin/python -m pytest
 
 .PHONY: test-matrix
-test-matrix: $(VENV)/bin/uv $(CLI)  ## the tests on another Airflow and Python: AIRFLOW=3.1 PYTHON_VERSION=3.12
+test-matrix: $(VENV)/bin/uv $(CLI) $(LANGCHAIN)  ## the tests on another Airflow and Python: AIRFLOW=3.1 PYTHON_VERSION=3.12
 	[ -x $(MATRIX)/bin/python ] || $(UV) venv --quiet --python $(PYTHON_VERSION) $(MATRIX)
 	$(UV) pip install --quiet --python $(MATRIX)/bin/python -e '.[local,numpy]' --group dev 'apache-airflow==$(AIRFLOW).*'
 	$(MATRIX)/bin/python -m pytest
