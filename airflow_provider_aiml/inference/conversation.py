@@ -55,12 +55,15 @@ def system_blocks(system: Any) -> list[dict[str, Any]] | None:
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """Join the text blocks of a message; other blocks stay in ``message`` and ``history``."""
+    """Join the text of a message, cited or not; other blocks stay in ``message`` and ``history``."""
     return "".join(_text_of(block) for block in message["content"])
 
 
 def _text_of(block: Mapping[str, Any]) -> str:
-    return str(block["text"]) if "text" in block else ""
+    if "text" in block:
+        return str(block["text"])
+    cited = block.get("citationsContent") or {}
+    return "".join(str(part.get("text", "")) for part in cited.get("content") or [])
 
 
 def reply_of(response: Mapping[str, Any]) -> Message:
@@ -94,7 +97,7 @@ def carried(message: Mapping[str, Any]) -> Message:
 def _is_blank(block: Any) -> bool:
     if isinstance(block, str):
         return not block.strip()
-    if not isinstance(block, Mapping) or set(block) - {"text"}:
+    if not isinstance(block, Mapping) or set(block) - {"text", "citationsContent"}:
         return False
     return not _text_of(block).strip()
 

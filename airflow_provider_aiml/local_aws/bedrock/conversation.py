@@ -89,8 +89,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The text blocks, joined."""
-        return "".join(block["text"] for block in self.blocks if "text" in block)
+        """The text blocks and the cited ones, joined."""
+        said = (block_text(block) for block in self.blocks if "text" in block or "citationsContent" in block)
+        return "".join(said)
 
     @property
     def total_tokens(self) -> int:

@@ -68,6 +68,12 @@ def _deltas(block: Block, size: int) -> Iterator[dict[str, Any]]:
         for piece in tokens.pieces(said["text"], size):
             yield {"reasoningContent": {"text": piece}}
         yield {"reasoningContent": {"signature": said["signature"]}}
+    elif "citationsContent" in block:
+        for part in block["citationsContent"]["content"]:
+            for piece in tokens.pieces(part["text"], size):
+                yield {"text": piece}
+        for citation in block["citationsContent"]["citations"]:
+            yield {"citation": citation}
     else:
         for piece in tokens.pieces(block["text"], size):
             yield {"text": piece}

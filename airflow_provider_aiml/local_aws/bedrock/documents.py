@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -37,6 +37,7 @@ class Document:
     :param size: its size in bytes.
     :param lines: its lines of text.
     :param pages: its number of pages; None for what has no pages.
+    :param cited: whether the request wants to be told where an answer is from.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Document:
     size: int
     lines: tuple[str, ...]
     pages: int | None = None
+    cited: bool = False
 
     def report(self) -> str:
         """Say what was read."""
@@ -100,6 +102,11 @@ def read_document(block: Mapping[str, Any], get_object: GetObject | None = None)
 
     :raises ApiError: ``ValidationException`` for a PDF or an office document which is not one.
     """
+    cited = bool(block.get("citations", {}).get("enabled"))
+    return replace(_read(block, get_object), cited=cited)
+
+
+def _read(block: Mapping[str, Any], get_object: GetObject | None) -> Document:
     data = source_bytes(block["source"], get_object)
     form, name = block.get("format", "txt"), block["name"]
     if form == "pdf":

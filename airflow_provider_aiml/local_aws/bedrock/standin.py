@@ -4,7 +4,8 @@ What it can do, each so that a test or a demo can see that something arrived:
 
 - It counts the user's turns and quotes the beginning of the latest text.
 - It remembers: after ``My name is Ada`` it answers ``What is my name?``, for any ``my … is …``.
-- It reads documents and images: ``line 2 of document-1`` is quoted, every new one is reported.
+- It reads documents and images: ``line 2 of document-1`` is quoted, and cited where the document's citations
+  are enabled; every new one is reported.
 - ``Write 500 words`` gives 500 words, ``Say "…"`` gives what is quoted and nothing else.
 - It calls tools (:mod:`.tools`) and fits JSON schemas (:mod:`.schema`).
 """
@@ -14,8 +15,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 from airflow_provider_aiml.local_aws.bedrock import schema, tokens, tools
+from airflow_provider_aiml.local_aws.bedrock.citing import citation, with_citations
 from airflow_provider_aiml.local_aws.bedrock.conversation import (
     Answer,
     Block,
@@ -59,7 +62,7 @@ def answer(conversation: Conversation, get_object: GetObject | None = None) -> A
     else:
         text, stop_reason, stopped_by = _limited(conversation, _text(conversation, reader))
     blocks: list[Block] = [_reasoning(conversation)] if conversation.reasoning else []
-    blocks += [{"text": text}] if text else []
+    blocks += with_citations(text, reader.cited)
     blocks += calls
     written = tokens.count(text) + sum(
         tokens.count(json.dumps(call["toolUse"]["input"])) + 8 for call in calls
@@ -104,6 +107,7 @@ class _Reader:
         self._get_object = get_object
         self.documents: list[Document] = []
         self.new_reports: list[str] = []
+        self.cited: dict[str, dict[str, Any]] = {}
         last = len(conversation.messages) - 1
         for number, message in enumerate(conversation.messages):
             for block in _flat(list(message["content"])):
@@ -157,14 +161,17 @@ def _documents(conversation: Conversation, reader: _Reader, latest: str) -> list
 
 
 def _lines(conversation: Conversation, reader: _Reader, latest: str) -> list[str]:
-    by_name = {document.name: document for document in reader.documents}
+    by_name = {document.name: (place, document) for place, document in enumerate(reader.documents)}
     said = []
     for number, name in _LINE.findall(latest):
-        if document := by_name.get(name):
+        if name in by_name:
+            place, document = by_name[name]
             at = int(number) - 1
             there = 0 <= at < len(document.lines)
             quoted = f'reads: "{document.lines[at]}"' if there else "does not exist"
             said.append(f"Line {number} of {name} {quoted}.")
+            if there and document.cited:
+                reader.cited[said[-1]] = citation(document, place, at)
     return said
 
 

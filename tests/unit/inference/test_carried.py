@@ -9,6 +9,7 @@ from airflow_provider_aiml.inference.conversation import UNSAID, carried, check_
 USER = {"role": "user", "content": [{"text": "Hello"}]}
 CALL = {"toolUse": {"toolUseId": "t1", "name": "add", "input": {}}}
 THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+CITED = {"citationsContent": {"content": [{"text": "so"}], "citations": [{"title": "t"}]}}
 NOTHING = [{"text": UNSAID}]
 
 
@@ -25,6 +26,8 @@ def answer(*blocks):
         ([{}], NOTHING),
         ([{"text": ""}, CALL], [CALL]),
         ([{"text": "a"}, {"text": " "}, {"text": "b"}], [{"text": "a"}, {"text": "b"}]),
+        ([CITED, {"text": " "}, CITED], [CITED, CITED]),
+        ([{"citationsContent": {"content": [{"text": ""}], "citations": []}}], NOTHING),
         ([THOUGHT], [THOUGHT, *NOTHING]),
         ([THOUGHT, {"text": ""}, CALL], [THOUGHT, CALL]),
     ],

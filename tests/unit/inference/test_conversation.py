@@ -132,3 +132,10 @@ def test_a_response_becomes_json_whatever_is_in_it():
 @given(st.dictionaries(st.sampled_from(["a", "b"]), json_values | st.binary() | st.lists(st.binary())))
 def test_bytes_survive_xcom(value):
     assert from_json(json.loads(json.dumps(to_json(value)))) == value
+
+
+def test_the_text_of_a_message_has_what_is_cited_in_its_place():
+    first = {"citationsContent": {"content": [{"text": "b"}, {"text": "c"}], "citations": [{"title": "t"}]}}
+    content = [{"text": "a"}, first, {"citationsContent": {"citations": []}}, {"text": "d"}]
+
+    assert message_text({"content": content}) == "abcd"

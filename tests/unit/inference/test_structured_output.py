@@ -78,6 +78,8 @@ def test_a_schema_beside_a_text_format_or_an_answer_tool_of_ones_own_is_refused(
 @pytest.mark.parametrize("mode", ["native", "tool"])
 def test_an_answer_in_text_is_read_in_both_ways(mode):
     assert read_answer(said({"text": '{"sum":'}, {"text": " 4}"}), SCHEMA, mode) == {"sum": 4}
+    cited = {"citationsContent": {"content": [{"text": '{"sum": 4}'}], "citations": []}}
+    assert read_answer(said(cited), SCHEMA, mode) == {"sum": 4}
 
 
 def test_an_answer_by_the_tool_is_its_input():

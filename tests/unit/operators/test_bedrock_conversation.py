@@ -68,6 +68,22 @@ class TestAttachments:
         names = [document["name"] for document in blocks_of(request, "document")]
         assert names == ["document-1", "document-2", "document-3", "document-4"]
 
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_what_the_model_cites_is_part_of_the_text_and_of_the_conversation(self, aws, notes, stream):
+        cited = {"uri": notes, "citations": {"enabled": True}}
+        ask = {"documents": [cited], "history_uri": TALK, "resend_documents": True, "stream": stream}
+
+        first = run(converse(message="line 1 of document-1, line 2 of document-1", **ask))
+        run(converse(task_id="next", message="And?", **ask))
+
+        quoted = 'Line 1 of document-1 reads: "first line". Line 2 of document-1 reads: "second line".'
+        assert quoted in first["text"]
+        blocks = [block["citationsContent"] for block in first["message"]["content"] if "text" not in block]
+        assert [block["citations"][0]["title"] for block in blocks] == ["document-1", "document-1"]
+        assert blocks[1]["citations"][0]["location"]["documentChar"]["start"] == len("first line\n")
+        later = aws.invocations(NOVA)[1]
+        assert json.loads(later.body)["messages"][1]["content"][1] == {"citationsContent": blocks[0]}
+
     def test_a_document_alone_gets_the_text_that_it_needs(self, aws, notes):
         result = run(converse(message=None, documents=notes))
 
