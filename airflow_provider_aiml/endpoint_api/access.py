@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.endpoint_api.api import EndpointApi
     from airflow_provider_aiml.endpoint_api.surroundings import Surroundings
 
-__all__ = ["account_resources", "invoke_resources"]
+__all__ = ["INVOKE_POLICY_NAME", "account_resources", "invoke_resources"]
+
+INVOKE_POLICY_NAME = "InvokeEndpoint"
 
 _VERSION = "2012-10-17"
 _LOG_ACTIONS = (
@@ -33,7 +35,7 @@ def invoke_resources(api: EndpointApi) -> dict[str, Any]:
         f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:endpoint/{api.endpoint_name}"
     )
     policy = {
-        "PolicyName": "InvokeEndpoint",
+        "PolicyName": INVOKE_POLICY_NAME,
         "Roles": [{"Ref": ids.INVOKE_ROLE}],
         "PolicyDocument": _allow(["sagemaker:InvokeEndpoint"], {"Fn::Sub": endpoint}),
     }

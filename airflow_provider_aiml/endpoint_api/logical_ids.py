@@ -1,4 +1,4 @@
-"""The names of the resources in our template. They never change: a renamed resource is a replaced one."""
+"""The names of the resources in our template. A renamed resource is a replaced one, so they stay."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ PATH_RESOURCE = "PathResource"
 METHOD = "Method"
 INVOKE_ROLE = "InvokeRole"
 INVOKE_POLICY = "InvokePolicy"
+"""In a template a digest of what it allows is behind it, but in the construct profile or with another name;
+``overrides`` name it without."""
 CLOUDWATCH_ROLE = "CloudWatchRole"
 ACCOUNT = "Account"
 DEPLOYMENT = "Deployment"

@@ -8,7 +8,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.endpoint_api import logical_ids as ids
-from airflow_provider_aiml.endpoint_api.access import account_resources, invoke_resources
+from airflow_provider_aiml.endpoint_api.access import (
+    INVOKE_POLICY_NAME,
+    account_resources,
+    invoke_resources,
+)
 from airflow_provider_aiml.endpoint_api.route import route_resources
 from airflow_provider_aiml.endpoint_api.traffic import log_resources, stage_resources, usage_resources
 from airflow_provider_aiml.exceptions import Problem, RequestError
@@ -45,6 +49,8 @@ def build_template(api: EndpointApi, surroundings: Surroundings) -> dict[str, An
         **usage_resources(api),
     }
     _override(resources, api.overrides)
+    if api.profile != "construct":
+        _name_policy(resources)
     _name_deployment(resources)
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -88,17 +94,44 @@ def _is_intrinsic(*values: Mapping[str, Any]) -> bool:
     return any(len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::")) for value in values)
 
 
+def _name_policy(resources: dict[str, Any]) -> None:
+    """Put a digest of what the policy allows, and to whom, into its logical id and its name.
+
+    What the stage serves until the end of an update still calls as the old policy has it. So another policy
+    must come beside the old one, which CloudFormation takes away in its cleanup, and not over it. A name that
+    was overridden cannot be there twice: such a policy is changed in place.
+    """
+    policy = resources.get(ids.INVOKE_POLICY, {}).get("Properties", {})
+    if policy.get("PolicyName") != INVOKE_POLICY_NAME:
+        return
+    role = resources[ids.INVOKE_ROLE]["Properties"]
+    digest = _digest([policy, {name: role.get(name) for name in sorted(_IDENTITY_OF_ROLE)}])
+    policy["PolicyName"] = f"{INVOKE_POLICY_NAME}-{digest}"
+    _rename(resources, ids.INVOKE_POLICY, ids.INVOKE_POLICY + digest)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _rename(resources: dict[str, Any], old: str, new: str) -> None:
+    """Give a resource another logical id, in its place and wherever something waits for it."""
+    for name in list(resources):
+        one = resources.pop(name)
+        if old in one.get("DependsOn", []):
+            one["DependsOn"] = [new if needed == old else needed for needed in one["DependsOn"]]
+        resources[new if name == old else name] = one
+
+
 def _name_deployment(resources: dict[str, Any]) -> None:
     """Put a digest of what is served into the deployment's logical id.
 
     A deployment is a picture that cannot be changed: CloudFormation takes a new one only under a new id.
     """
     served = {name: part for name in resources if (part := _served_part(resources[name])) is not None}
-    text = json.dumps(served, sort_keys=True, separators=(",", ":"))
-    named = ids.DEPLOYMENT + hashlib.sha256(text.encode()).hexdigest()[:16]
-    for name in list(resources):
-        resource = resources.pop(name)
-        resources[named if name == ids.DEPLOYMENT else name] = resource
+    named = ids.DEPLOYMENT + _digest(served)
+    _rename(resources, ids.DEPLOYMENT, named)
     stage = resources[ids.STAGE]["Properties"]
     if stage.get("DeploymentId") == {"Ref": ids.DEPLOYMENT}:
         stage["DeploymentId"] = {"Ref": named}

@@ -69,8 +69,12 @@ def stage_resources(api: EndpointApi, surroundings: Surroundings) -> dict[str, A
     }
     # A stage that logs is refused in an account without a logging role.
     after = (ids.ACCOUNT,) if ids.ACCOUNT in account_resources(api, surroundings) else ()
+    before: tuple[str, ...] = (ids.METHOD,)
+    if api.profile != "construct" and not api.api_gateway_execution_role_arn:
+        # Nothing is served before the role may call the endpoint.
+        before = (ids.METHOD, ids.INVOKE_POLICY)
     return {
-        ids.DEPLOYMENT: resource("AWS::ApiGateway::Deployment", deployment, after=(ids.METHOD,)),
+        ids.DEPLOYMENT: resource("AWS::ApiGateway::Deployment", deployment, after=before),
         ids.STAGE: resource("AWS::ApiGateway::Stage", present(stage), after=after),
     }
 

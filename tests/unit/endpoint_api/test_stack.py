@@ -104,10 +104,48 @@ def test_the_stage_serves_the_deployment_of_the_template() -> None:
     }
 
 
-def test_no_logical_id_but_the_deployments_depends_on_the_options() -> None:
+def test_no_logical_id_but_the_deployments_and_the_policys_depends_on_the_options() -> None:
     plain = set(api().template()["Resources"])
     changed = set(api(request_mapping_template=MANY_LINES, stage_name="x", name="y").template()["Resources"])
     assert {name.startswith("Deployment") for name in plain ^ changed} == {True}
+    other = set(api(endpoint_name="other").template()["Resources"])
+    assert {name.rstrip("0123456789abcdef") for name in plain ^ other} == {"Deployment", "InvokePolicy"}
+
+
+def policy_of(**changes: Any) -> tuple[str, dict[str, Any]]:
+    ((name, one),) = of_type(api(**changes).template(), "IAM::Policy").items()
+    return name, dict(one["Properties"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"endpoint_name": "other"},
+        {"overrides": {"InvokePolicy": {"PolicyDocument": {"Version": "2012-10-18"}}}},
+        {"overrides": {"InvokeRole": {"RoleName": "other-role"}}},
+    ],
+    ids=json.dumps,
+)
+def test_another_policy_comes_beside_the_old_one_and_does_not_overwrite_it(changes: dict[str, Any]) -> None:
+    (plain, before), (changed, after) = policy_of(), policy_of(**changes)
+    assert changed != plain
+    assert after["PolicyName"] != before["PolicyName"]
+
+
+def test_a_change_to_the_template_alone_keeps_the_policy() -> None:
+    assert policy_of(request_mapping_template=MANY_LINES) == policy_of()
+
+
+def test_a_policy_with_a_name_of_ones_own_keeps_it_and_its_id() -> None:
+    name, properties = policy_of(overrides={"InvokePolicy": {"PolicyName": "mine"}})
+    assert (name, properties["PolicyName"]) == ("InvokePolicy", "mine")
+
+
+def test_nothing_is_served_before_the_role_may_call_the_endpoint() -> None:
+    name, _ = policy_of()
+    assert only(api().template(), "ApiGateway::Deployment")["DependsOn"] == ["Method", name]
+    passed_in = api(api_gateway_execution_role_arn=ROLE).template()
+    assert only(passed_in, "ApiGateway::Deployment")["DependsOn"] == ["Method"]
 
 
 def test_the_invoke_role_may_call_that_endpoint_and_nothing_else() -> None:
