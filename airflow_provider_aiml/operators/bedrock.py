@@ -70,7 +70,8 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
     :param service_tier: ``priority``, ``default``, ``flex`` or ``reserved``. (templated)
     :param request_metadata: a JSON object, as text, for filtering invocation logs. (templated)
     :param request_members: members that AWS added later, by their snake_case names. (templated)
-    :param stamp_metadata: add ``dag_id``, ``run_id`` and ``task_id`` to ``request_metadata``. Default: True.
+    :param stamp_metadata: add ``dag_id``, ``run_id`` and ``task_id`` to ``request_metadata``, where the
+        installed botocore has it. Default: True.
     :param decode: decode the body; False gives base64. Default: True.
     :raises RequestError: the input is wrong; nothing was sent.
     :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
@@ -156,11 +157,19 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
         request = given_members(self)
         if self.accept_type:
             request["accept"] = self.accept_type
-        if self._asking is not None and read_flag(self.stamp_metadata, "stamp_metadata"):
+        if self._asking is not None and self._stamps():
             request["request_metadata"] = stamped_json(request.get("request_metadata"), self._asking)
         content_type = self.content_type or "application/json"
         body = self.read_body(self.input_data, self.input_data_uri, content_type, "input_data")
         return {**request, "body": body}
+
+    def _stamps(self) -> bool:
+        """Say whether to stamp the request: an older botocore has no metadata for these operations."""
+        from airflow_provider_aiml.inference.requests import api_members, load_operation
+
+        if not read_flag(self.stamp_metadata, "stamp_metadata"):
+            return False
+        return "request_metadata" in api_members(load_operation(self.service, self.called_operation))
 
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Name the members that the task's author knows by another name, for errors."""
