@@ -8,7 +8,7 @@ import pytest
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference import requests
 from airflow_provider_aiml.operators.bedrock import BedrockInvokeModelOperator
-from botocore.loaders import create_loader
+from botocore.loaders import Loader, create_loader
 from tests.unit.running import run
 
 JAMBA = "ai21.jamba-instruct-v1:0"
@@ -34,7 +34,7 @@ def older(tmp_path, monkeypatch):
     folder = tmp_path / "bedrock-runtime" / version
     folder.mkdir(parents=True)
     (folder / "service-2.json").write_text(json.dumps(model))
-    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path))
     requests._service_model.cache_clear()
     yield
     requests._service_model.cache_clear()
