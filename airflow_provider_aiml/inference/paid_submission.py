@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_aiml.exceptions import RequestError
+from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.outputs import Look, Seen
 from airflow_provider_aiml.inference.submissions import Submission
 
 if TYPE_CHECKING:
     from airflow_provider_aiml.inference.identity import TaskIdentity
 
-_FILENAME_LENGTH = 28
-"""Hexadecimal characters of a file name: with its ending it is what SageMaker takes at most, 32."""
+_NAME_LENGTH = 28
+"""Hexadecimal characters of a derived name: with its ending SageMaker's limit for a file name, 32."""
+
+_LONGEST_EXTENSION = 512
+"""Characters of a path extension that SageMaker takes at most."""
 
 
 class Step(StrEnum):
@@ -115,8 +118,51 @@ def output_names(task: TaskIdentity, identity: str, ordinal: int) -> dict[str, s
     return {
         "inference_id": f"{identity}-{ordinal}",
         "s3_output_path_extension": f"aiml/{run}",
-        "filename": f"{_digest(f'{identity}-{ordinal}')[:_FILENAME_LENGTH]}.out",
+        "filename": f"{_own_name(identity, ordinal)}.out",
     }
+
+
+def submission_names(
+    task: TaskIdentity, identity: str, ordinal: int, own: Mapping[str, Any]
+) -> dict[str, str]:
+    """Give the names of a submission: the user's own, and derived ones where there are none.
+
+    A file name of the user's own is the same for whatever the task asks, in every run, and an object can be
+    one inference's output only. So a derived folder of this submission alone goes before it.
+
+    :param own: the members that the user gave.
+    """
+    derived = output_names(task, identity, ordinal)
+    names = {key: str(own.get(key) or name) for key, name in derived.items()}
+    if own.get("filename"):
+        path = names["s3_output_path_extension"].rstrip("/")
+        names["s3_output_path_extension"] = f"{path}/{_own_name(identity, ordinal)}"
+    return names
+
+
+def check_filename(members: Mapping[str, Any], *, several: bool) -> None:
+    """Refuse a file name for a list of inferences, and a path that has no room for a folder before the file.
+
+    :param members: the members that the user gave.
+    :param several: whether they are given for a list of inferences.
+    :raises RequestError: the file name cannot be taken.
+    """
+    if not members.get("filename"):
+        return
+    extension = members.get("s3_output_path_extension")
+    longest = _LONGEST_EXTENSION - _NAME_LENGTH - 1
+    if several:
+        problem = Problem("filename", "given for a list", "none, or it would be shared; see output_uri")
+    elif isinstance(extension, str) and len(extension) > longest:
+        found = f"{len(extension)} characters"
+        problem = Problem("s3_output_path_extension", found, f"at most {longest} beside a filename")
+    else:
+        return
+    raise RequestError("The output cannot be named", problems=(problem,))
+
+
+def _own_name(identity: str, ordinal: int) -> str:
+    return _digest(f"{identity}-{ordinal}")[:_NAME_LENGTH]
 
 
 def _digest(text: str) -> str:

@@ -22,8 +22,8 @@ from airflow_provider_aiml.inference.outputs import AsyncInference, Seen
 from airflow_provider_aiml.inference.paid_submission import (
     Step,
     SubmissionRecord,
-    output_names,
     step_after_look,
+    submission_names,
     uncertain_until,
 )
 from airflow_provider_aiml.inference.submissions import Submission, longest_deadline
@@ -221,17 +221,8 @@ class Submitter:
         return {**request, **self._names(identity, request, ordinal)}
 
     def _names(self, identity: str, request: Mapping[str, Any], ordinal: int) -> dict[str, str]:
-        """Give the names of a submission: the user's own, and derived ones where there are none.
-
-        A further submission of a request whose output the user named goes to a path of its own: what is left
-        of the failed one must not be taken for its outcome.
-        """
-        derived = output_names(self.task, identity, ordinal)
-        names = {key: str(request.get(key) or derived[key]) for key in derived if key in self.namable}
-        extension = request.get("s3_output_path_extension")
-        if ordinal > 1 and extension and request.get("filename"):
-            names["s3_output_path_extension"] = f"{str(extension).rstrip('/')}/retry-{ordinal}"
-        return names
+        names = submission_names(self.task, identity, ordinal, request)
+        return {key: name for key, name in names.items() if key in self.namable}
 
 
 def _outcome(future: Future[Mapping[str, Any]]) -> Mapping[str, Any] | Exception:

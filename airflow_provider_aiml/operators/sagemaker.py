@@ -8,6 +8,7 @@ from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_me
 from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.arguments import check_one_source, read_flag, read_list, read_number
+from airflow_provider_aiml.inference.paid_submission import check_filename
 from airflow_provider_aiml.streamed_task import StreamedTask
 from airflow_provider_aiml.submission_task import PlannedRequest, SubmissionTask
 
@@ -246,7 +247,9 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
     :param inference_id: your own id; default: derived from who asks what. (templated)
     :param s3_output_path_extension: appended to the endpoint's output path; default: one for each DAG run.
         (templated)
-    :param filename: the output object's file name; default: derived from who asks what. (templated)
+    :param filename: the output object's file name, for one inference; the path before it then gets a folder
+        derived from who asks what, so no two share an object. For an exact place use ``output_uri``. Default:
+        derived, too. (templated)
     :param request_ttl_seconds: how long the request may stay in the queue, 60 to 21,600 s. Default: 21,600.
         (templated)
     :param invocation_timeout_seconds: how long the model may take, 1 to 3,600 s. Default: the endpoint's.
@@ -324,6 +327,7 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         self.invocation_timeout_seconds = invocation_timeout_seconds
         self.request_members = request_members
         self._check_sources()
+        check_filename({"filename": filename}, several=self.several)
 
     @property
     def several(self) -> bool:
@@ -339,6 +343,7 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         """Give the requests, checked; nothing is sent or uploaded yet."""
         self._check_sources()
         members = given_members(self)
+        check_filename(members, several=self.several)
         for name in ("request_ttl_seconds", "invocation_timeout_seconds"):
             members[name] = read_number(members.get(name), name, int)
         field = next(source for source in (*_SINGLES, *_LISTS) if getattr(self, source) is not None)

@@ -10,6 +10,7 @@ from airflow_provider_aiml.inference.paid_submission import (
     SubmissionRecord,
     output_names,
     step_after_look,
+    submission_names,
     uncertain_until,
 )
 from airflow_provider_aiml.inference.requests import check_request, load_operation
@@ -106,3 +107,21 @@ def test_all_submissions_of_a_run_share_a_path() -> None:
     next_run = TaskIdentity("dag", "run2", "a")
     paths = [output_names(task, "0" * 40, 1)["s3_output_path_extension"] for task in (one, other, next_run)]
     assert paths[0] == paths[1] != paths[2]
+
+
+@given(first=tasks, second=tasks, ordinals=st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_a_file_name_of_the_users_never_makes_two_submissions_share_a_place(
+    first: TaskIdentity, second: TaskIdentity, ordinals: tuple[int, int]
+) -> None:
+    own = {"filename": "latest.json", "s3_output_path_extension": "x" * 483}
+    named = [
+        submission_names(task, request_identity(task, "InvokeEndpointAsync", {}), ordinal, own)
+        for task, ordinal in zip((first, second), ordinals, strict=True)
+    ]
+    for one in named:
+        check_request(
+            load_operation("sagemaker-runtime", "InvokeEndpointAsync"),
+            {"endpoint_name": "endpoint", "input_location": "s3://bucket/key", **one},
+        )
+    assert (named[0] == named[1]) is ((first, ordinals[0]) == (second, ordinals[1]))
+    assert named[0]["filename"] == named[1]["filename"] == "latest.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from types import SimpleNamespace
 
@@ -228,8 +229,8 @@ def test_a_first_try_looks_nowhere(endpoint):
     assert "sagemaker:DescribeEndpoint" not in endpoint.request_counts()
 
 
-def test_names_of_the_user_are_kept_and_a_second_submission_gets_a_path_of_its_own(endpoint, store):
-    own = {"s3_output_path_extension": "mine", "filename": "scores.json", "inference_id": "mine-7"}
+def test_names_of_the_user_are_kept_and_each_submission_gets_a_folder_of_its_own(endpoint, store):
+    own = {"s3_output_path_extension": "mine/", "filename": "scores.json", "inference_id": "mine-7"}
     places = []
     for _ in range(2):
         with pytest.raises(ModelFailedError):
@@ -237,7 +238,46 @@ def test_names_of_the_user_are_kept_and_a_second_submission_gets_a_path_of_its_o
         record = json.loads(next(iter(store.values.values())))
         places.append(next(iter(record.values()))["submission"]["output_location"])
 
-    assert places == ["s3://bucket/out/mine/scores.json", "s3://bucket/out/mine/retry-2/scores.json"]
+    assert places[0] != places[1]
+    for place in places:
+        assert re.fullmatch(r"s3://bucket/out/mine/[0-9a-f]{28}/scores\.json", place)
+
+
+@pytest.mark.parametrize("extension", [None, "scores"])
+def test_a_file_name_of_the_users_is_shared_by_no_two_inferences(endpoint, queue_is_empty, extension):
+    own = {"filename": "latest.json", "s3_output_path_extension": extension}
+    instances = [
+        {"state_store": StateStore(), "map_index": index, "run_id": day}
+        for index in range(2)
+        for day in ("monday", "tuesday")
+    ]
+    for number, instance in enumerate(instances):
+        run(make(payload={"n": number}, wait_for_completion=False, **own), **instance)
+    queue_is_empty()
+
+    for number, instance in enumerate(instances):
+        result = run(make(payload={"n": number}, result="body", **own), **instance, try_number=2)
+        assert result["body"] == {"n": number}
+        assert result["output_location"].endswith("/latest.json")
+    assert bought(endpoint) == 4
+
+
+@pytest.mark.parametrize("source", ["payloads", "payload_uris", "input_locations"])
+def test_a_file_name_for_a_list_is_refused(endpoint, source):
+    with pytest.raises(RequestError, match="filename: is given for a list"):
+        make(payload=None, filename="x.json", **{source: ["s3://bucket/a", "s3://bucket/b"]})
+
+    task = make(payload=None, request_members={"filename": "x.json"}, **{source: ["s3://bucket/a"]})
+    with pytest.raises(RequestError, match="filename: is given for a list"):
+        run(task)
+
+
+def test_a_path_without_room_for_the_folder_is_refused(endpoint):
+    run(make(s3_output_path_extension="p" * 483, filename="x.json"))
+
+    with pytest.raises(RequestError, match="path_extension: is 484 characters, allowed is at most 483"):
+        run(make(s3_output_path_extension="p" * 484, filename="x.json"))
+    assert bought(endpoint) == 1
 
 
 def test_a_wait_that_ran_out_is_taken_up_again(endpoint, store):
