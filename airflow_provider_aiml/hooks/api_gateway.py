@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -91,7 +92,8 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         """
         self.check_deploy(api, check_endpoint=check_endpoint)
         deadline = None if wait_timeout is None else time.time() + wait_timeout
-        token = operation_token(stack_name, attempt=int(time.time() * 1000))
+        # There is no identity that a repeated call would share, so it takes no running operation for its own.
+        token = operation_token(stack_name, uuid.uuid4(), attempt=1)
         while True:
             operation = self.begin_deploy(
                 stack_name,
@@ -174,7 +176,7 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         :raises StackFailedError: something could not be deleted, with the reasons.
         """
         deadline = None if wait_timeout is None else time.time() + wait_timeout
-        token = operation_token(stack_name, attempt=int(time.time() * 1000))
+        token = operation_token(stack_name, uuid.uuid4(), attempt=1)
         while True:
             operation = self.begin_delete(stack_name, token=token, role_arn=role_arn)
             if operation.action == "none":

@@ -125,6 +125,7 @@ class StackCallsMixin(DeployChecksMixin):
         """
         stack = self.stack(stack_name)
         status = stack["StackStatus"] if stack else ""
+        token = _with_template(token, api)
         if stack and is_busy(status):
             return self._joined(stack, token)
         if stack and status in (*_REPLACEABLE, "UPDATE_ROLLBACK_FAILED"):
@@ -139,7 +140,10 @@ class StackCallsMixin(DeployChecksMixin):
         return self._update(given, token, stack["StackId"])
 
     def _joined(self, stack: Mapping[str, Any], token: str) -> Operation:
-        """Say whose operation is under way: an earlier try of this task has left its mark on the events."""
+        """Say whose operation is under way: an earlier try of this task has left its mark on the events.
+
+        One that deploys another template is as good as somebody else's.
+        """
         events = self.operation_events(stack["StackId"])
         ours = any(_is_ours(event.get("ClientRequestToken"), token) for event in events)
         kind = {"CREATE": "create", "UPDATE": "update"}.get(stack["StackStatus"].partition("_")[0], "")
@@ -283,6 +287,16 @@ def operation_token(*parts: object, attempt: object) -> str:
     """Make the token of one try's operation; tries of the same task share what is before the last hyphen."""
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     return f"aiml-{digest}-{attempt}"
+
+
+def _with_template(token: str, api: EndpointApi) -> str:
+    """Give a token that only tries that deploy the same API share.
+
+    It takes the template as it is without surroundings, for those change while an operation runs.
+    """
+    base, _, attempt = token.rpartition("-")
+    digest = hashlib.sha256(_body(api.template()).encode()).hexdigest()[:16]
+    return f"{base}-{digest}-{attempt}"
 
 
 def _is_ours(found: object, token: str) -> bool:

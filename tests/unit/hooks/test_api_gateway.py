@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +73,17 @@ def test_a_deletion_waits_for_what_is_under_way(aws, hook):
     begun = hook.begin_deploy("front", changed, token=token, capabilities=["CAPABILITY_IAM"])
     assert begun.action == "update"
     assert hook.delete("front", wait_timeout=None, **QUICK)["status"] == "deleted"
+
+
+def test_a_deployment_that_runs_already_is_not_taken_for_ours(aws, hook):
+    aws.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=1)
+    with ThreadPoolExecutor() as others:
+        other = others.submit(ApiGatewaySageMakerHook().deploy, "front", front(), **QUICK)
+        while hook.stack("front") is None:
+            time.sleep(0.01)
+        ours = hook.deploy("front", front(request_mapping_template=MANY_LINES), **QUICK)
+        assert (other.result()["action"], ours["action"]) == ("created", "updated")
+    assert hook.deploy("front", front(request_mapping_template=MANY_LINES), **QUICK)["action"] == "unchanged"
 
 
 def test_a_role_of_ones_own_is_in_the_result(aws, hook):

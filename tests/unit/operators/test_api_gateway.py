@@ -21,6 +21,7 @@ from tests.unit.endpoint_api.samples import api
 from tests.unit.operators.front_door import (
     INSTANCES,
     SAFE,
+    bodies,
     call,
     delete,
     deploy,
@@ -225,6 +226,16 @@ def test_a_killed_deployment_is_picked_up_by_the_next_try(model, client):
         )
         == 1
     )
+
+
+def test_a_killed_deployment_of_another_template_is_waited_for_and_then_ours_is_done(model):
+    model.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=2)
+    defer(deployer({"deferrable": True}))  # and then the DAG's author corrects the template
+
+    result = run(deployer(request_mapping_template=SAFE), try_number=2)
+    assert result["action"] == "updated"
+    call(result["url"], path=["a b"])
+    assert bodies(model)[-1]["instances"][0]["in0"] == ["a b"]
 
 
 def test_somebody_elses_operation_is_waited_for_and_then_ours_is_done(model, client):
