@@ -304,6 +304,8 @@ class ConverseTask(StreamedTask):
 
         def converse(request: dict[str, Any]) -> Mapping[str, Any]:
             turns.announce(progress)
+            if not progress.turns:
+                plan.talk.announce()
             stop_if_orphaned(context, identity)
             return self.converse(request)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_aiml.inference.history_store import ConflictError
-from airflow_provider_aiml.inference.stored_answer import copy_object, unusable_place, write_object
+from airflow_provider_aiml.inference.stored_answer import unusable_place, write_object
 
 if TYPE_CHECKING:
     from airflow_provider_aiml.exceptions import InferenceError
@@ -77,23 +77,27 @@ class S3Place:
             return
         raise failure
 
-    def keep_beside(self, suffix: str, content: bytes) -> str:
+    def keep_beside(self, suffix: str, content: bytes, *, paid: bool = True) -> str:
         """Write another object whose name goes on with ``suffix``.
 
+        :param paid: whether an inference has run by now.
         :raises StoredAnswerError: it cannot be written.
         """
         try:
             self.client.put_object(Bucket=self.location.bucket, Key=self.location.key + suffix, Body=content)
         except Exception as error:
-            failure = self._unusable("write", error)
+            failure = self._unusable("write", error, suffix, paid=paid)
         else:
             return self.uri + suffix
         raise failure
 
-    def _unusable(self, verb: str, error: Exception) -> InferenceError:
+    def _unusable(
+        self, verb: str, error: Exception, suffix: str = "", *, paid: bool | None = None
+    ) -> InferenceError:
         lasting = _LASTING_CODES.get(_code(error) or "")
         spoken = lasting(_code(error)) if lasting else error
-        return unusable_place(self.uri, verb, spoken, paid=verb == "write")
+        paid = verb == "write" if paid is None else paid
+        return unusable_place(self.uri + suffix, verb, spoken, paid=paid)
 
 
 def _code(error: Exception) -> str | None:
@@ -149,13 +153,19 @@ class PathPlace:
             return
         raise failure
 
-    def keep_beside(self, suffix: str, content: bytes) -> str:
+    def keep_beside(self, suffix: str, content: bytes, *, paid: bool = True) -> str:
         """Write another file whose name goes on with ``suffix``.
 
+        :param paid: whether an inference has run by now.
         :raises StoredAnswerError: it cannot be written.
         """
-        copy_object(self.path.parent / (self.path.name + suffix), self.uri + suffix, [content])
-        return self.uri + suffix
+        try:
+            write_object(self.path.parent / (self.path.name + suffix), [content])
+        except Exception as error:
+            failure = unusable_place(self.uri + suffix, "write", error, paid=paid)
+        else:
+            return self.uri + suffix
+        raise failure
 
 
 def _digest(content: bytes) -> str:

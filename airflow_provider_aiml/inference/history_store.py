@@ -14,10 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from airflow_provider_aiml.exceptions import HistoryConflictError, Problem, RequestError
+from airflow_provider_aiml.exceptions import HistoryConflictError, Problem, RequestError, StoredAnswerError
 from airflow_provider_aiml.inference.conversation import check_history, from_json
+from airflow_provider_aiml.inference.stored_answer import insist
 
-__all__ = ["ConflictError", "History", "HistoryTurn", "Place", "append_turn", "without_attachments"]
+__all__ = [
+    "ConflictError",
+    "History",
+    "HistoryTurn",
+    "Place",
+    "append_turn",
+    "may_be_written",
+    "without_attachments",
+]
 
 FORMAT: Final = "airflow-provider-aiml.history"
 VERSION: Final = 1
@@ -47,7 +56,7 @@ class Place(Protocol):
         """
         ...
 
-    def keep_beside(self, suffix: str, content: bytes) -> str:
+    def keep_beside(self, suffix: str, content: bytes, *, paid: bool = True) -> str:
         """Write another object whose name goes on with ``suffix``, and give its URI."""
         ...
 
@@ -129,15 +138,17 @@ class History:
 
 
 def append_turn(place: Place, history: History, turn: HistoryTurn) -> None:
-    """Append what was said to the conversation as it was read.
+    """Append what was said, which was paid for, to the conversation as it was read.
 
     :raises HistoryConflictError: another task extended it meanwhile; its turn stays, and the answer is not
         part of the conversation.
+    :raises StoredAnswerError: the place cannot be written.
     """
     if history.before(turn.identity)[1] is not None:
         return
+    content = replace(history, turns=(*history.turns, turn)).to_json()
     try:
-        place.write(replace(history, turns=(*history.turns, turn)).to_json(), history.version)
+        insist(lambda: place.write(content, history.version), paid=True, may_pass=may_be_written)
     except ConflictError:
         if _holds(place, turn):
             return
@@ -150,6 +161,11 @@ def append_turn(place: Place, history: History, turn: HistoryTurn) -> None:
     else:
         return
     raise failure
+
+
+def may_be_written(error: BaseException) -> bool:
+    """Say whether a place that could not be written may be so in a moment."""
+    return isinstance(error, StoredAnswerError) and error.retryable
 
 
 def _holds(place: Place, turn: HistoryTurn) -> bool:

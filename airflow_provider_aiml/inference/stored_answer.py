@@ -165,16 +165,8 @@ class AnswerStore:
         write_object(self._beside(RECORD_SUFFIX), [json.dumps(record).encode()])
 
     def _attempt(self, verb: str, action: Callable[[], T], *, paid: bool = False) -> T:
-        import tenacity
-
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_ATTEMPTS_ONCE_PAID if paid else _ATTEMPTS),
-            wait=tenacity.wait_random_exponential(multiplier=0.4, max=5),
-            retry=tenacity.retry_if_exception(_may_pass),
-            reraise=True,
-        )
         try:
-            return retrying(action)
+            return insist(action, paid=paid)
         except Exception as error:
             failure = unusable_place(self.uri, verb, error, paid=paid)
         raise failure
@@ -183,6 +175,27 @@ class AnswerStore:
 def _may_pass(error: BaseException) -> bool:
     """Say whether trying again may change it; a task's time-out, for one, is no Exception."""
     return isinstance(error, Exception) and not isinstance(error, _LASTING)
+
+
+def insist(
+    action: Callable[[], T], *, paid: bool, may_pass: Callable[[BaseException], bool] = _may_pass
+) -> T:
+    """Do something with object storage, and do it again where it failed for the moment.
+
+    :param action: what to do.
+    :param paid: whether an inference has run by now: then five times, else twice.
+    :param may_pass: which errors are worth another attempt.
+    :raises Exception: what the last attempt raised.
+    """
+    import tenacity
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_ATTEMPTS_ONCE_PAID if paid else _ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.4, max=5),
+        retry=tenacity.retry_if_exception(may_pass),
+        reraise=True,
+    )
+    return retrying(action)
 
 
 def unusable_place(uri: str, verb: str, error: Exception, *, paid: bool) -> StoredAnswerError:

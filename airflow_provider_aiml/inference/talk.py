@@ -6,13 +6,12 @@ document or image that is given once more is left out, for it stands in the conv
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_aiml.exceptions import HistoryConflictError
-from airflow_provider_aiml.inference.conversation import Message, check_history, from_json
+from airflow_provider_aiml.exceptions import StoredAnswerError
+from airflow_provider_aiml.inference.conversation import Message, check_history, from_json, json_bytes
 from airflow_provider_aiml.inference.documents import ATTACHED_TEXT, attached, document_names
 from airflow_provider_aiml.inference.history_store import (
     ATTACHED,
@@ -20,8 +19,10 @@ from airflow_provider_aiml.inference.history_store import (
     HistoryTurn,
     Place,
     append_turn,
+    may_be_written,
     without_attachments,
 )
+from airflow_provider_aiml.inference.stored_answer import RECORD_SUFFIX, insist
 
 __all__ = ["Talk"]
 
@@ -105,20 +106,41 @@ class Talk:
 
         :param messages: the user's message, those with tools, and the model's answer, JSON-safe.
         :param record: what else is known of the answer, JSON-safe.
-        :raises HistoryConflictError: another task extended the history meanwhile. What was said here is kept
-            beside it.
-        :raises StoredAnswerError: it cannot be written.
+        :raises HistoryConflictError: another task extended the history meanwhile.
+        :raises StoredAnswerError: it cannot be written. In both cases what was said is kept beside the
+            history, and is the error's ``partial_body``.
         """
         if self.place is None:
             return
         turn = HistoryTurn(self.identity, tuple(messages), record)
         try:
             append_turn(self.place, self.history, turn)
-        except HistoryConflictError as error:
-            content = json.dumps(turn.to_dict(), ensure_ascii=False).encode()
-            kept = self.place.keep_beside(f".{turn.identity}.json", content)
-            error.hint = f"{error.hint}; the answer is kept at {kept}"
+        except StoredAnswerError as error:
+            error.may_have_been_billed = True
+            error.partial_body = json_bytes(turn.to_dict())
+            error.hint = f"{error.hint}; {self._keep(self.place, error.partial_body)}"
             raise
+
+    def announce(self) -> None:
+        """Show, before the first call, that a turn can be written; a list needs nothing.
+
+        :raises StoredAnswerError: it cannot; nothing was sent.
+        """
+        if (place := self.place) is None:
+            return
+        probe = json_bytes({"state": "asked", "identity": self.identity})
+        insist(
+            lambda: place.keep_beside(RECORD_SUFFIX, probe, paid=False), paid=False, may_pass=may_be_written
+        )
+
+    def _keep(self, place: Place, content: bytes) -> str:
+        """Keep a turn that is not part of the conversation, and say where it is."""
+        suffix = f".{self.identity}.json"
+        try:
+            kept = insist(lambda: place.keep_beside(suffix, content), paid=True, may_pass=may_be_written)
+        except StoredAnswerError:
+            return "nothing can be written beside it either: the answer is in the error's partial_body alone"
+        return f"the answer is kept at {kept}"
 
 
 def _source(block: Mapping[str, Any]) -> Any:

@@ -246,7 +246,10 @@ class TestHistory:
         (turn,) = json.loads(read("talks/one.json"))["turns"]
         assert "Hello" in json.dumps(turn)
         listed = s3.list_objects_v2(Bucket="bucket", Prefix="talks/one.json.")["Contents"]
-        assert CANARY in read(listed[0]["Key"]).decode()
+        kept = {found["Key"]: read(found["Key"]).decode() for found in listed}
+        assert [CANARY in content for name, content in kept.items() if not name.endswith(".aiml.json")] == [
+            True
+        ]
         assert CANARY not in told.text
 
     def test_a_history_may_lie_in_a_file(self, aws, tmp_path):
@@ -282,6 +285,14 @@ class TestHistory:
 
         with pytest.raises(RequestError, match="tools / tool_config: is missing"):
             run(converse(history=history))
+
+    def test_a_history_that_cannot_be_written_fails_before_anything_is_paid_for(self, aws, s3):
+        aws.add_fault("s3:PUT", code="AccessDenied", status=403, for_seconds=60)
+
+        with pytest.raises(StoredAnswerError, match="cannot be written") as caught:
+            run(converse(history_uri=TALK))
+        assert asked(aws) == []
+        assert not caught.value.may_have_been_billed
 
     def test_a_history_that_cannot_be_read_says_so(self, aws):
         with pytest.raises(StoredAnswerError, match="s3://absent/x cannot be read"):
