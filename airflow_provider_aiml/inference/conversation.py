@@ -79,19 +79,33 @@ def reply_of(response: Mapping[str, Any]) -> Message:
 
 
 def carried(message: Mapping[str, Any]) -> Message:
-    """Give a message as a later request can carry it; the user's are as they should be.
+    """Give a message as a later request can carry it.
 
     Models answer with no content, with blank text, or with reasoning alone, all of which Bedrock refuses in
-    a request. What an answer really was stays in the record of its turn.
+    a request, and they and tools write half of a surrogate pair, which becomes U+FFFD. What an answer really
+    was stays in the record of its turn.
 
     :param message: a message with content blocks, JSON-safe or not.
     """
-    if message.get("role") != "assistant":
-        return dict(message)
-    content = [block for block in message["content"] if not _is_blank(block)]
-    if all("reasoningContent" in block for block in content):
-        content.append({"text": UNSAID})
-    return {**message, "content": content}
+    content = list(message["content"])
+    if message.get("role") == "assistant":
+        content = [block for block in content if not _is_blank(block)]
+        if all("reasoningContent" in block for block in content):
+            content.append({"text": UNSAID})
+    return {**message, "content": _mended(content)}
+
+
+def _mended(value: Any) -> Any:
+    """Put U+FFFD in the place of each half of a surrogate pair, for UTF-8 has no form for it."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if isinstance(value, Mapping):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return [_mended(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_blank(block: Any) -> bool:

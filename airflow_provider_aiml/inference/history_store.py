@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from airflow_provider_aiml.exceptions import HistoryConflictError, Problem, RequestError, StoredAnswerError
-from airflow_provider_aiml.inference.conversation import check_history, from_json
+from airflow_provider_aiml.inference.conversation import check_history, from_json, json_bytes
 from airflow_provider_aiml.inference.stored_answer import insist
 
 __all__ = [
@@ -134,7 +134,7 @@ class History:
         """Give the bytes to write."""
         turns = [turn.to_dict() for turn in self.turns]
         record = {"format": FORMAT, "version": VERSION, **self.extra, "turns": turns}
-        return json.dumps(record, ensure_ascii=False).encode()
+        return json_bytes(record)
 
 
 def append_turn(place: Place, history: History, turn: HistoryTurn) -> None:

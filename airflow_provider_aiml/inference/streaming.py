@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import InferenceError, ResponseError
-from airflow_provider_aiml.inference.conversation import to_json
+from airflow_provider_aiml.inference.conversation import json_bytes, to_json
 from airflow_provider_aiml.inference.stream_converse import ConverseAssembly
 from airflow_provider_aiml.inference.stream_families import family_of_chunk
 
@@ -133,7 +133,7 @@ def converse_answer(events: Iterable[Mapping[str, Any]], progress: Progress | No
         so far as JSON, in which bytes are ``{"$base64": …}``.
     """
     assembly = ConverseAssembly()
-    with keeping_partial(lambda: _json(to_json(assembly.partial()))):
+    with keeping_partial(lambda: json_bytes(to_json(assembly.partial()))):
         for event in events:
             size = assembly.add(event)
             if progress is not None:
@@ -222,7 +222,7 @@ class ModelAssembly:
     def _answer(self, *, strict: bool) -> ModelAnswer:
         if self._family is not None:
             body = {**self._family.answer(strict=strict), **self._of_bedrock}
-            return ModelAnswer(_json(body), self._family.name, self._metrics)
+            return ModelAnswer(json_bytes(body), self._family.name, self._metrics)
         listed = b"[" + b",".join(self._raw) + b"]"
         return ModelAnswer(listed if self._all_json else b"".join(self._raw), None, self._metrics)
 
@@ -263,11 +263,3 @@ def _object(chunk: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
-
-
-def _json(value: Any) -> bytes:
-    try:
-        return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        # Two chunks may hold one half of a surrogate pair each; escaped, they are one character again.
-        return json.dumps(value).encode()

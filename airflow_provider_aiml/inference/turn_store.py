@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.inference.conversation import json_bytes
 from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
 from airflow_provider_aiml.inference.turns import Progress, Turn
 
@@ -80,7 +81,7 @@ class TurnStore:
             self.answers.save_partial(body)
 
     def _keep_answer(self, progress: Progress, answers: AnswerStore) -> None:
-        body = json.dumps(progress.turns[-1].response, ensure_ascii=False).encode()
+        body = json_bytes(progress.turns[-1].response)
         answers.save(Answer(body, {"content_type": "application/json"}))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from airflow_provider_aiml.exceptions import StoredAnswerError
-from airflow_provider_aiml.inference.conversation import carried, from_json, reply_of
+from airflow_provider_aiml.inference.conversation import carried, from_json, json_bytes, reply_of
 
 __all__ = ["Progress", "Turn"]
 
@@ -53,7 +53,7 @@ class Turn:
     def messages(self) -> list[dict[str, Any]]:
         """Give the turn as a request can carry it: the model's message, and the reply where it is whole."""
         said = [carried(self.message)]
-        return [*said, {"role": "user", "content": self.reply}] if self.replied else said
+        return [*said, carried({"role": "user", "content": self.reply})] if self.replied else said
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Progress:
             "mode": self.mode,
             "turns": turns,
         }
-        return json.dumps(record, ensure_ascii=False).encode()
+        return json_bytes(record)
 
     @classmethod
     def from_json(cls, content: bytes, identity: str, uri: str) -> Progress | None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_aiml.answer_task import AnswerTask, given_members
 from airflow_provider_aiml.exceptions import AnswerStoppedError, Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import check_one_source, read_flag
-from airflow_provider_aiml.inference.conversation import extend_history, from_json, system_blocks, to_json
+from airflow_provider_aiml.inference.conversation import (
+    extend_history,
+    from_json,
+    json_bytes,
+    system_blocks,
+    to_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +39,7 @@ class _JsonAnswerTask(AnswerTask):
         from airflow_provider_aiml.inference.stored_answer import Answer
 
         members = {name: value for name, value in response.items() if name != "ResponseMetadata"}
-        body = json.dumps(to_json(members), ensure_ascii=False).encode()
+        body = json_bytes(to_json(members))
         return Answer(body, {"content_type": "application/json"})
 
     def parsed(self, answer: Answer) -> dict[str, Any]:

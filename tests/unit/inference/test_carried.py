@@ -28,6 +28,8 @@ def answer(*blocks):
         ([{"text": "a"}, {"text": " "}, {"text": "b"}], [{"text": "a"}, {"text": "b"}]),
         ([CITED, {"text": " "}, CITED], [CITED, CITED]),
         ([{"citationsContent": {"content": [{"text": ""}], "citations": []}}], NOTHING),
+        ([{"text": "a\ud83d"}, {"text": "\ud83d\ude00"}], [{"text": "a\ufffd"}, {"text": "\U0001f600"}]),
+        ([{"toolUse": {"input": {"\udc00": ["\ud83d"]}}}], [{"toolUse": {"input": {"\ufffd": ["\ufffd"]}}}]),
         ([THOUGHT], [THOUGHT, *NOTHING]),
         ([THOUGHT, {"text": ""}, CALL], [THOUGHT, CALL]),
     ],

@@ -9,7 +9,7 @@ from airflow_provider_aiml.exceptions import InferenceError, RequestError, Respo
 from airflow_provider_aiml.inference.requests import check_request, load_operation
 from airflow_provider_aiml.local_aws.bedrock.converse_rules import check_messages
 from airflow_provider_aiml.local_aws.bedrock.model_ids import find_model
-from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator
+from airflow_provider_aiml.operators.bedrock import BedrockApplyGuardrailOperator, BedrockConverseOperator
 from tests.unit.running import run
 
 CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
@@ -147,3 +147,63 @@ class TestWhatNoRequestCanCarry:
         with pytest.raises(RequestError, match=r"message: is missing, beside history_uri"):
             run(converse(model, model_id=PROMPT, message=None, history_uri=place))
         assert model.requests == []
+
+
+class TestHalfACharacter:
+    """Models write half of a surrogate pair, which JSON can say and UTF-8 cannot."""
+
+    HALF = "smile \ud83d"
+
+    @pytest.mark.parametrize("tools", [None, [add]])
+    def test_it_is_kept_and_found_again(self, folder, place, tools):
+        model = Model(text(self.HALF))
+        ask = {"output_uri": folder, "history_uri": place, "tools": tools, "result_expression": "text"}
+
+        assert run(converse(model, **ask)) == self.HALF
+        Path(place.removeprefix("file://")).unlink()
+        assert run(converse(model, **ask), try_number=2) == self.HALF
+        assert len(model.requests) == 1
+
+    def test_a_conversation_goes_on_after_it(self, place):
+        model = Model(text(self.HALF), text("ok"))
+
+        run(converse(model, history_uri=place))
+
+        assert run(converse(model, history_uri=place), run_id="later")["text"] == "ok"
+        assert model.requests[1]["messages"][1]["content"] == [{"text": "smile \ufffd"}]
+
+    def test_a_tool_may_return_it(self):
+        def smile() -> str:
+            """Smile."""
+            return self.HALF
+
+        model = Model(said(use("smile"), stop="tool_use"), text("ok"))
+
+        assert run(converse(model, tools=[smile]))["text"] == "ok"
+
+    def test_a_stream_that_gives_it_to_a_tool_is_kept(self, folder):
+        start = {"toolUse": {"toolUseId": "t1", "name": "give_answer"}}
+        events = [
+            {"messageStart": {"role": "assistant"}},
+            {"contentBlockStart": {"contentBlockIndex": 0, "start": start}},
+            {
+                "contentBlockDelta": {
+                    "contentBlockIndex": 0,
+                    "delta": {"toolUse": {"input": r'{"a": "\ud83d"}'}},
+                }
+            },
+            {"messageStop": {"stopReason": "tool_use"}},
+            {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}}},
+        ]
+        ask = {"output_schema": {"type": "object"}, "schema_mode": "tool", "output_uri": folder}
+
+        assert run(converse(Model(events), stream=True, **ask)) == {"a": "\ud83d"}
+
+    def test_the_kept_answer_of_a_guardrail_may_hold_it(self):
+        task = BedrockApplyGuardrailOperator(
+            task_id="guard", guardrail_identifier="g", guardrail_version="1", source="INPUT", content="x"
+        )
+
+        answer = task.answer_of({"action": "NONE", "outputs": [{"text": self.HALF}]})
+
+        assert task.parsed(answer)["outputs"] == [{"text": self.HALF}]
