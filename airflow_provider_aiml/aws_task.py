@@ -125,19 +125,32 @@ class AwsTask(BaseOperator):
         raise failure
 
     def object_path(self, uri: str) -> ObjectStoragePath:
-        """Open a place in object storage; one on S3 with this task's connection, unless it names another.
+        """Open a place in object storage; one on S3 with this task's settings, unless it names a connection.
 
         :param uri: ``s3://bucket/key``, ``s3://conn_id@bucket/key``, ``file:///path`` or of any other scheme
             that Airflow knows.
         :raises AwsConfigurationError: this task's connection cannot be used.
         """
         from airflow.sdk import ObjectStoragePath
+        from airflow.sdk.io import attach
 
         scheme, _, rest = uri.partition("://")
         if scheme not in ("s3", "s3a", "s3n") or "@" in rest.partition("/")[0]:
             return ObjectStoragePath(uri)
-        _ = self.hook.conn_config  # Airflow would fall back to another identity, or fail without a type.
-        return ObjectStoragePath(uri, conn_id=self.aws_conn_id)
+        name, files = self._s3_files
+        attach(scheme, name, fs=files)
+        return ObjectStoragePath(uri, conn_id=name)
+
+    @cached_property
+    def _s3_files(self) -> tuple[str, Any]:
+        """The file system of S3, and what Airflow is to know it by: it keeps one for each connection id.
+
+        So the id says more than the connection, or tasks with other settings would get the first one's.
+        """
+        from airflow_provider_aiml.hooks.aws_client import S3Hook
+
+        s3 = S3Hook.beside(self.hook)
+        return f"{self.aws_conn_id or 'boto3'}-{s3.fingerprint}", s3.filesystem()
 
     def read_body(
         self, payload: Any, payload_uri: str | None, content_type: str, field: str = "payload"

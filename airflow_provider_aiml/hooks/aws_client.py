@@ -9,6 +9,7 @@ are read through Airflow's async way, sessions are made and credentials renewed 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import logging
 from contextlib import asynccontextmanager
@@ -270,6 +271,49 @@ class S3Hook(CompanionHook):
     """S3, where inputs, outputs and kept answers are."""
 
     client_type = "s3"
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the settings of this hook's file system from those of others'."""
+        connection = self.conn_config
+        identity = (connection.conn_id, connection.login, connection.role_arn, connection.profile_name)
+        settings = (*identity, self.region_name, self.service_config, self._filesystem_settings())
+        return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+
+    def filesystem(self) -> Any:
+        """Make an s3fs file system with this hook's connection, region, endpoint and settings.
+
+        amazon's own for a connection (seen with 9.39) knows neither ``verify`` nor what a task sets itself; a
+        connection that signs in a way of its own, or through a proxy for S3 alone, still gets that one.
+
+        :raises AwsConfigurationError: as :meth:`get_client_type`.
+        """
+        if self.service_config.keys() & {"signer", "proxy-uri"}:
+            from airflow.providers.amazon.aws.fs.s3 import get_fs
+
+            return get_fs(self.aws_conn_id)
+        from s3fs import S3FileSystem
+
+        try:
+            session = self.get_session(region_name=self.region_name, deferrable=True)
+            anonymous = asyncio.run(session.get_credentials()) is None
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+            failure = self._unusable(error)
+        else:
+            settings = self._filesystem_settings()
+            return S3FileSystem(session=session, anon=anonymous, skip_instance_cache=True, **settings)
+        raise failure
+
+    def _filesystem_settings(self) -> dict[str, Any]:
+        config = self.client_config.config
+        given = {name: getattr(config, name) for name in config.OPTION_DEFAULTS}
+        changed = {name: value for name, value in given.items() if value != config.OPTION_DEFAULTS[name]}
+        return {
+            "endpoint_url": self.conn_config.get_service_endpoint_url("s3"),
+            "client_kwargs": {"verify": self.verify},
+            # s3fs would take a shorter time-out of its own where there is none.
+            "config_kwargs": {"read_timeout": given["read_timeout"], **changed},
+        }
 
 
 class SageMakerControlHook(CompanionHook):
