@@ -12,7 +12,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_aiml.inference.outputs import AsyncInference, Location
+from airflow_provider_aiml.exceptions import OutputUnreadableError
+from airflow_provider_aiml.inference.outputs import SLOW_DOWN_CODES, AsyncInference, Location
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def describe_output_base(sagemaker: Any, endpoint_name: str) -> OutputBase | Non
 
     :param sagemaker: a boto3 client of SageMaker's control plane.
     :param endpoint_name: the endpoint.
+    :raises OutputUnreadableError: SageMaker or the network is at fault, so that a retry may be told.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -45,6 +47,10 @@ def describe_output_base(sagemaker: Any, endpoint_name: str) -> OutputBase | Non
     except (ClientError, BotoCoreError) as error:
         response = getattr(error, "response", {})
         code = response.get("Error", {}).get("Code") or type(error).__name__
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        if status >= 500 or code in SLOW_DOWN_CODES:
+            message = f"Where the outputs of endpoint {endpoint_name} go cannot be asked; nothing was sent"
+            raise OutputUnreadableError(message, code=code) from error
         log.warning(
             "Where the outputs of endpoint %s go cannot be asked (%s); with sagemaker:DescribeEndpoint and "
             "sagemaker:DescribeEndpointConfig an inference of which no record is left could be found",

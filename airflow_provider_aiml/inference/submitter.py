@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_aiml.exceptions import InferenceError
-from airflow_provider_aiml.inference.output_look import look
-from airflow_provider_aiml.inference.outputs import AsyncInference, Seen
+from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
+from airflow_provider_aiml.inference.output_look import combine, look
+from airflow_provider_aiml.inference.outputs import FATAL_CODES, LIST_BUCKET_HINT, AsyncInference, Seen
 from airflow_provider_aiml.inference.paid_submission import (
     Step,
     SubmissionRecord,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_aiml.inference.identity import TaskIdentity
+    from airflow_provider_aiml.inference.outputs import Look
     from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Submitter:
 
         :param requests: the members of each request, without its body, by identity.
         :param reinvoke: buy all of them again, on purpose.
+        :raises OutputUnreadableError: whether one was bought cannot be asked.
         """
         now = time.time()
         found = LookBack()
@@ -154,9 +156,9 @@ class Submitter:
         places = self.predict(self._names(identity, request, record.ordinal))
         seen = self._take_predicted(identity, places, found, now)
         until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
-        if seen is Seen.FAILURE or (seen is None and until is None):
-            found.unsent[identity] = record.ordinal + 1
-        elif seen is None and until is not None:
+        if seen.seen is Seen.OUTPUT:
+            return
+        if seen.seen is not Seen.FAILURE and until is not None:
             log.warning(
                 "An earlier try died while it sent this request, and perhaps it was sent. Its output "
                 "is awaited for %.0f s before it is sent again (on_uncertain)",
@@ -164,6 +166,9 @@ class Submitter:
             )
             found.uncertain[identity] = places
             found.until = min(found.until or until, until)
+            return
+        stop_if_unknown(seen)
+        found.unsent[identity] = record.ordinal + 1
 
     def _find_unrecorded(
         self, identity: str, request: Mapping[str, Any], found: LookBack, now: float
@@ -174,25 +179,28 @@ class Submitter:
             while ordinal <= _MOST_ORDINALS:
                 places = self.predict(self._names(identity, request, ordinal))
                 seen = self._take_predicted(identity, places, found, now)
-                if seen is Seen.OUTPUT:
+                if seen.seen is Seen.OUTPUT:
                     return
-                if seen is None:
+                if seen.seen is not Seen.FAILURE:
+                    stop_if_unknown(seen)
                     break
                 ordinal += 1
         found.unsent[identity] = ordinal
 
     def _take_predicted(
         self, identity: str, places: list[AsyncInference], found: LookBack, now: float
-    ) -> Seen | None:
-        """Take an output that is where one was predicted; say whether there is one, a failure, or neither."""
+    ) -> Look:
+        """Take an output that is where one was predicted; say what was seen at all these places."""
+        looks = []
         for place in places:
-            seen = look(self.s3, place).seen
-            if seen is Seen.OUTPUT:
+            looks.append(look(self.s3, place))
+            if looks[-1].seen is Seen.OUTPUT:
                 found.settled[identity] = Submission(place, longest_deadline(now))
                 log.info("The output of an earlier try is at %s and nothing is sent", place.output_location)
-            if seen in (Seen.OUTPUT, Seen.FAILURE):
-                return seen
-        return None
+                break
+            if looks[-1].seen is Seen.FORBIDDEN:
+                log.warning("S3 answers 403 for %s: %s", place.output_location, LIST_BUCKET_HINT)
+        return combine(*looks)
 
     def _submit_wave(
         self, requests: Mapping[str, Mapping[str, Any]], wave: Mapping[str, int], senders: ThreadPoolExecutor
@@ -223,6 +231,22 @@ class Submitter:
     def _names(self, identity: str, request: Mapping[str, Any], ordinal: int) -> dict[str, str]:
         names = submission_names(self.task, identity, ordinal, request)
         return {key: name for key, name in names.items() if key in self.namable}
+
+
+def stop_if_unknown(seen: Look) -> None:
+    """Stop before something is sent whose output may be there, for S3 could not say.
+
+    :param seen: what was seen where the output would be.
+    :raises OutputUnreadableError: S3 could not be asked.
+    """
+    if seen.seen is not Seen.FAULT:
+        return
+    raise OutputUnreadableError(
+        "S3 cannot be asked whether an output of an earlier try is there; nothing was sent",
+        code=seen.code,
+        retryable=seen.code not in FATAL_CODES,
+        hint=FATAL_CODES.get(seen.code or ""),
+    )
 
 
 def _outcome(future: Future[Mapping[str, Any]]) -> Mapping[str, Any] | Exception:

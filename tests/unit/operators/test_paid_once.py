@@ -13,6 +13,7 @@ from airflow_provider_aiml.exceptions import (
     BusyError,
     ModelFailedError,
     OutputExpiredError,
+    OutputUnreadableError,
     RequestError,
     StoredAnswerError,
     UnknownOutcomeError,
@@ -24,6 +25,8 @@ from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointOperator,
 )
 from tests.unit.running import StateStore, defer, event_of, resume, run
+
+ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 
 
 @pytest.fixture
@@ -205,6 +208,44 @@ def test_without_the_permission_to_look_the_doubt_is_an_error_that_says_what_to_
     with pytest.raises(UnknownOutcomeError, match="sagemaker:DescribeEndpoint") as doubt:
         run(make(endpoint_name="slow"), state_store=store, try_number=2)
     assert doubt.value.retryable
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_s3_cannot_tell_of_is_not_sent_again(endpoint, store, s3, kept):
+    facts = {"state_store": store} if kept else {}
+    at_once = {"uncertain_timeout": 0, "wait_for_completion": False, "botocore_config": ONE_ATTEMPT}
+    run(make(), **facts)
+    forget_the_answer(store)
+    endpoint.add_fault("s3:HEAD", code="InternalError", status=500, for_seconds=60)
+
+    with pytest.raises(OutputUnreadableError, match="nothing was sent") as fault:
+        run(make(**at_once), **facts, try_number=2)
+    assert fault.value.retryable
+    endpoint.clear_faults()
+    run(make(**at_once), **facts, try_number=3)
+    assert bought(endpoint) == 1
+
+
+def test_a_fault_of_s3_does_not_end_the_time_of_doubt(endpoint, store, queue_is_empty):
+    run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    endpoint.add_fault("s3:HEAD", code="InternalError", status=500, count=1)
+
+    run(make(endpoint_name="slow", botocore_config=ONE_ATTEMPT), state_store=store, try_number=2)
+    assert bought(endpoint, "slow") == 1
+
+
+@pytest.mark.parametrize("fault", [("ThrottlingException", 400), ("InternalFailure", 500)])
+def test_an_endpoint_that_cannot_be_asked_for_its_places_is_no_reason_to_send_again(endpoint, fault):
+    run(make())
+    code, status = fault
+    endpoint.add_fault("sagemaker:DescribeEndpoint", code=code, status=status, for_seconds=60)
+
+    with pytest.raises(OutputUnreadableError, match="nothing was sent"):
+        run(make(botocore_config=ONE_ATTEMPT), try_number=2)
+    endpoint.clear_faults()
+    run(make(), try_number=3)
+    assert bought(endpoint) == 1
 
 
 def test_an_airflow_without_a_state_store_writes_beside_the_uploads(endpoint, read, s3):
