@@ -107,6 +107,7 @@ class StackTask(AwsTask):
             self.hook.wait(operation, delay=self.waiter_delay, deadline=deadline)
             if final:
                 return self.result_of(operation)
+            self.hook.step_over(operation, self.stack_name, deadline)
 
     def _defer(self, operation: Operation, deadline: float | None) -> NoReturn:
         from airflow_provider_aiml.triggers.api_gateway import ApiGatewaySageMakerStackTrigger
@@ -139,8 +140,10 @@ class StackTask(AwsTask):
             self.link_facts["stack_id"] = told.get("stack_id")
             if told.get("status") != "over":
                 raise _untold(told)
-            if told["action"] in self.final_actions:
-                return self.result_of(Operation(told["action"], told["stack_id"]))
+            operation = Operation(told["action"], told["stack_id"])
+            if operation.action in self.final_actions:
+                return self.result_of(operation)
+            self.hook.step_over(operation, self.stack_name, told["timeout_at"])
             return self._go_on(context, told["timeout_at"])
 
 

@@ -16,7 +16,16 @@ from airflow_provider_aiml.exceptions import InferenceError, StackFailedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["StackWait", "changes_in", "is_busy", "kept_in", "newest_operation", "reasons_in", "stack_failure"]
+__all__ = [
+    "StackWait",
+    "changes_in",
+    "check_deadline",
+    "is_busy",
+    "kept_in",
+    "newest_operation",
+    "reasons_in",
+    "stack_failure",
+]
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE", "IMPORT_COMPLETE")
 _STACK = "AWS::CloudFormation::Stack"
@@ -104,6 +113,23 @@ def stack_failure(name: str, status: str, events: Sequence[Mapping[str, Any]]) -
     )
 
 
+def check_deadline(stack: str, status: str, deadline: float | None, now: float) -> None:
+    """Refuse to wait any longer.
+
+    :param stack: its name or ARN.
+    :param deadline: seconds since the epoch; None waits for ever.
+    :param now: seconds since the epoch.
+    :raises StackFailedError: the deadline has passed. What is under way goes on.
+    """
+    if deadline is not None and now >= deadline:
+        raise StackFailedError(
+            f"The stack {stack} is still {status} at the end of wait_timeout",
+            code=status,
+            retryable=True,
+            hint="the operation goes on; a retry of the task waits for it again",
+        )
+
+
 @dataclass(slots=True)
 class StackWait:
     """The decisions of one wait for a stack operation.
@@ -127,13 +153,7 @@ class StackWait:
         self.faults = 0
         if not is_busy(status):
             return "over"
-        if self.deadline is not None and now >= self.deadline:
-            raise StackFailedError(
-                f"The stack {self.stack_id} is still {status} at the end of wait_timeout",
-                code=status,
-                retryable=True,
-                hint="the operation goes on; a retry of the task waits for it again",
-            )
+        check_deadline(self.stack_id, status, self.deadline, now)
         return None
 
     def on_fault(self, error: InferenceError) -> None:

@@ -107,6 +107,7 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
                 self.wait(operation, delay=waiter_delay, deadline=deadline)
             if operation.action in ("create", "update", "none"):
                 return self.deployed(stack_name, operation, api)
+            self.step_over(operation, stack_name, deadline)
 
     def check_deploy(self, api: EndpointApi, *, check_endpoint: bool = True) -> None:
         """Do all that can be checked before the stack is touched.
@@ -184,6 +185,7 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
             self.wait(operation, delay=waiter_delay, deadline=deadline)
             if operation.action == "delete":
                 return self.deleted(stack_name, operation)
+            self.step_over(operation, stack_name, deadline)
 
     def deleted(self, stack_name: str, operation: Operation) -> dict[str, Any]:
         """Give the result of a deletion that is over.

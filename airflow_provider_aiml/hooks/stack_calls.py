@@ -17,6 +17,7 @@ from airflow_provider_aiml.endpoint_api.stack_events import (
     GOOD,
     StackWait,
     changes_in,
+    check_deadline,
     is_busy,
     kept_in,
     newest_operation,
@@ -144,13 +145,14 @@ class StackCallsMixin(DeployChecksMixin):
 
         One that deploys another template is as good as somebody else's.
         """
-        events = self.operation_events(stack["StackId"])
-        ours = any(_is_ours(event.get("ClientRequestToken"), token) for event in events)
-        kind = {"CREATE": "create", "UPDATE": "update"}.get(stack["StackStatus"].partition("_")[0], "")
         log.info("The stack %s is %s already", stack["StackName"], stack["StackStatus"])
-        if ours and kind == "create":
-            return Operation("create", stack["StackId"])
-        return Operation("update" if ours and kind else "join", stack["StackId"])
+        found = {event.get("ClientRequestToken") for event in self.operation_events(stack["StackId"])}
+        steps: tuple[Literal["create", "update"], ...] = ("create", "update")
+        for step in steps:
+            ours = any(_is_ours(one, _of_step(token, step)) for one in found)
+            if ours and stack["StackStatus"].startswith(step.upper()):
+                return Operation(step, stack["StackId"])
+        return Operation("join", stack["StackId"])
 
     def _create(self, given: dict[str, Any], token: str, *, reviewed: bool) -> Operation:
         if reviewed:
@@ -161,7 +163,9 @@ class StackCallsMixin(DeployChecksMixin):
                 hint="execute that change set, or delete the stack",
             )
         with aws_errors("CreateStack"):
-            made = self._cloudformation.create_stack(**given, OnFailure="ROLLBACK", ClientRequestToken=token)
+            made = self._cloudformation.create_stack(
+                **given, OnFailure="ROLLBACK", ClientRequestToken=_of_step(token, "create")
+            )
         return Operation("create", made["StackId"])
 
     def _update(self, given: dict[str, Any], token: str, stack_id: str) -> Operation:
@@ -178,7 +182,9 @@ class StackCallsMixin(DeployChecksMixin):
             raise StackFailedError(f"The change set of {given['StackName']} failed: {reason}", code="FAILED")
         changes = [_change(one["ResourceChange"]) for one in described.get("Changes", [])]
         with aws_errors("ExecuteChangeSet"):
-            self._cloudformation.execute_change_set(ChangeSetName=made["Id"], ClientRequestToken=token)
+            self._cloudformation.execute_change_set(
+                ChangeSetName=made["Id"], ClientRequestToken=_of_step(token, "update")
+            )
         return Operation("update", stack_id, changes)
 
     def _settled_change_set(self, change_set_id: str) -> dict[str, Any]:
@@ -213,7 +219,9 @@ class StackCallsMixin(DeployChecksMixin):
     ) -> Operation:
         given = {"RoleARN": role_arn} if role_arn else {}
         with aws_errors("DeleteStack"):
-            self._cloudformation.delete_stack(StackName=stack["StackId"], ClientRequestToken=token, **given)
+            self._cloudformation.delete_stack(
+                StackName=stack["StackId"], ClientRequestToken=_of_step(token, action), **given
+            )
         return Operation(action, stack["StackId"])
 
     def status_of(self, stack_id: str) -> str:
@@ -246,6 +254,16 @@ class StackCallsMixin(DeployChecksMixin):
                     return status
             ends = float("inf") if deadline is None else max(0.0, deadline - time.time())
             time.sleep(min(delay, ends))
+
+    def step_over(self, operation: Operation, stack_name: str, deadline: float | None) -> None:
+        """Look at a step on the way that is over, before the next one is begun.
+
+        :param deadline: seconds since the epoch; None waits for ever.
+        :raises StackFailedError: what was in the way is still there, or the deadline has passed.
+        """
+        if operation.action == "clear":
+            self.concluded(operation, stack_name)
+        check_deadline(stack_name, "not as it should be", deadline, time.time())
 
     def concluded(self, operation: Operation, stack_name: str) -> list[Mapping[str, Any]]:
         """Give the events of an operation of ours that is over.
@@ -294,9 +312,13 @@ def _with_template(token: str, api: EndpointApi) -> str:
 
     It takes the template as it is without surroundings, for those change while an operation runs.
     """
+    return _of_step(token, hashlib.sha256(_body(api.template()).encode()).hexdigest()[:16])
+
+
+def _of_step(token: str, step: str) -> str:
+    """Give the token of one step of a try; CloudFormation takes one for one operation alone."""
     base, _, attempt = token.rpartition("-")
-    digest = hashlib.sha256(_body(api.template()).encode()).hexdigest()[:16]
-    return f"{base}-{digest}-{attempt}"
+    return f"{base}-{step}-{attempt}"
 
 
 def _is_ours(found: object, token: str) -> bool:

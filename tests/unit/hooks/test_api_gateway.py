@@ -65,6 +65,24 @@ def test_a_failed_stack_is_replaced_when_asked(aws, hook):
     assert replaced["action"] == "created"
 
 
+@pytest.mark.parametrize(("call", "begin"), [("deploy", "begin_deploy"), ("delete", "begin_delete")])
+def test_others_that_never_leave_the_stack_alone_do_not_extend_the_wait(hook, monkeypatch, call, begin):
+    joined = stack_calls.Operation("join", hook.deploy("front", front(), **QUICK)["stack_id"])
+    monkeypatch.setattr(hook, begin, lambda *args, **given: joined)
+    given = {"api": front()} if call == "deploy" else {}
+    with pytest.raises(StackFailedError, match="wait_timeout"):
+        getattr(hook, call)("front", wait_timeout=0.5, **given, **QUICK)
+
+
+def test_a_stack_that_cannot_be_cleared_away_fails_with_the_reasons(aws, hook):
+    hook.deploy("front", front(), **QUICK)
+    aws.add_fault("cloudformation:DeleteResource", resource="Method", message="not allowed", count=50)
+    with pytest.raises(StackFailedError, match="not allowed"):
+        hook.delete("front", **QUICK)
+    with pytest.raises(StackFailedError, match=r"DELETE_FAILED.*not allowed"):
+        hook.deploy("front", front(), replace_failed=True, wait_timeout=None, **QUICK)
+
+
 def test_a_deletion_waits_for_what_is_under_way(aws, hook):
     hook.deploy("front", front(), **QUICK)
     aws.add_fault("cloudformation:UpdateResource", "delay", resource="Method", seconds=3)

@@ -14,6 +14,7 @@ from airflow_provider_aiml.exceptions import (
     ServiceRefusedError,
     StackFailedError,
 )
+from airflow_provider_aiml.hooks.stack_calls import Operation
 from airflow_provider_aiml.operators.api_gateway import (
     ApiGatewaySageMakerDeleteOperator,
 )
@@ -98,6 +99,53 @@ def test_a_stack_stuck_in_rollback_complete_is_replaced_only_when_asked(model):
         deploy()
 
     assert deploy({"replace_failed": True})["action"] == "created"
+
+
+def a_stack_that_cannot_be_deleted(model):
+    deploy()
+    model.add_fault("cloudformation:DeleteResource", resource="Method", message="not allowed", count=50)
+    with pytest.raises(StackFailedError, match="not allowed"):
+        delete()
+
+
+def test_a_stack_that_cannot_be_cleared_away_fails_with_the_reasons(model):
+    a_stack_that_cannot_be_deleted(model)
+
+    with pytest.raises(StackFailedError, match=r"DELETE_FAILED.*not allowed"):
+        deploy({"replace_failed": True, "wait_timeout": None})
+
+
+def test_a_deferred_clearing_away_fails_with_the_reasons_too(model):
+    a_stack_that_cannot_be_deleted(model)
+    task = {"replace_failed": True, "deferrable": True, "wait_timeout": None}
+
+    with pytest.raises(StackFailedError, match=r"DELETE_FAILED.*not allowed"):
+        through_triggerer(lambda: deployer(task))
+
+
+def test_what_is_cleared_away_and_what_is_made_do_not_share_a_token(model, client):
+    model.add_fault("cloudformation:CreateResource", resource="Method", message="no method today")
+    with pytest.raises(StackFailedError):
+        deploy()
+    failed = client("cloudformation").describe_stacks(StackName="front")["Stacks"][0]["StackId"]
+    made = deploy({"replace_failed": True})["stack_id"]
+
+    newest = [
+        client("cloudformation").describe_stack_events(StackName=one)["StackEvents"][0]
+        for one in (failed, made)
+    ]
+    assert newest[0]["ResourceStatus"] == "DELETE_COMPLETE"
+    assert newest[0]["ClientRequestToken"] != newest[1]["ClientRequestToken"]
+
+
+def test_others_that_never_leave_the_stack_alone_do_not_extend_the_wait(model, client, monkeypatch):
+    deploy()
+    task = deployer({"wait_timeout": 1}, request_mapping_template=SAFE)
+    joined = Operation("join", client("cloudformation").describe_stacks()["Stacks"][0]["StackId"])
+    monkeypatch.setattr(task.hook, "begin_deploy", lambda *args, **given: joined)
+    with pytest.raises(StackFailedError, match="wait_timeout") as raised:
+        run(task)
+    assert raised.value.retryable
 
 
 def test_an_account_that_has_a_logging_role_keeps_it(model, client):
