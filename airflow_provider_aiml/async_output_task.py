@@ -26,7 +26,7 @@ from airflow_provider_aiml.exceptions import (
     error_from_dict,
     public_class,
 )
-from airflow_provider_aiml.inference.failure_policy import FailurePolicy
+from airflow_provider_aiml.inference.failure_policy import FailurePolicy, is_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -252,7 +252,7 @@ class AsyncOutputTask(ResultTask):
         :param failures: what did not complete, by its index.
         """
         failures = failures or {}
-        if self.policy.failed(len(failures), len(submissions)):
+        if self.policy.failed(failures.values(), len(submissions)):
             raise self._first_of(failures, submissions)
         names = [submission.inference.output_location.key.rpartition("/")[2] for submission in submissions]
         shared = {name for name, times in Counter(names).items() if times > 1}
@@ -267,8 +267,9 @@ class AsyncOutputTask(ResultTask):
     def _first_of(
         self, failures: Mapping[int, InferenceError], submissions: Sequence[Submission]
     ) -> InferenceError:
-        index, error = next(iter(failures.items()))
-        error = self.failure(error, submissions[index])
+        first = next(iter(failures))
+        index = next((at for at, error in failures.items() if is_open(error)), first)
+        error = self.failure(failures[index], submissions[index])
         if len(submissions) > 1:
             may = self.policy.tolerated(len(submissions))
             counted = f"{len(failures)} of {len(submissions)} inferences did not complete, {may} may"

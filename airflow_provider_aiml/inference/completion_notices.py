@@ -31,6 +31,7 @@ from airflow_provider_aiml.inference.notice_queue import check_region, refusal
 from airflow_provider_aiml.inference.output_look import fault_code
 from airflow_provider_aiml.inference.output_watch import Bell, watch_output
 from airflow_provider_aiml.inference.outputs import CREDENTIAL_CODES
+from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
@@ -194,6 +195,10 @@ class Receiver:
             del of_loop[self.key]
 
     async def _run(self) -> None:
+        with quiet_libraries():
+            await self._serve()
+
+    async def _serve(self) -> None:
         outcome: Exception = NoticeQueueError(f"The receiver of {self.queue} was stopped", retryable=True)
         try:
             while True:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.exceptions import Problem, RequestError
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    ModelFailedError,
+    OutputExpiredError,
+    OutputUnreadableError,
+    Problem,
+    RequestError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +54,23 @@ class FailurePolicy:
         """Say whether so many failures end the wait before each has its outcome."""
         return self.policy == "first" and failures > self.tolerated(total)
 
-    def failed(self, failures: int, total: int) -> bool:
-        """Say whether so many failures fail the task, once the wait is over."""
-        return failures > self.tolerated(total)
+    def ends_with(self, error: InferenceError, failures: int, total: int) -> bool:
+        """Say whether a failure, the last of so many, ends the wait before each has its outcome."""
+        return self.ends(failures, total) or (self.policy == "first" and is_open(error))
+
+    def failed(self, errors: Collection[InferenceError], total: int) -> bool:
+        """Say whether these failures fail the task, once the wait is over."""
+        return len(errors) > self.tolerated(total) or any(is_open(error) for error in errors)
+
+
+def is_open(error: InferenceError) -> bool:
+    """Say whether an inference's outcome is still unknown: its output may be there, so it is never tolerated.
+
+    :param error: why it did not complete: the model failed, it expired, S3 or a queue could not be asked.
+    """
+    settled = isinstance(error, (ModelFailedError, OutputExpiredError))
+    lasting = isinstance(error, OutputUnreadableError) and not error.retryable
+    return not (settled or lasting)
 
 
 def _is_number(value: Any, least: float, most: float, *, whole: bool = False) -> bool:

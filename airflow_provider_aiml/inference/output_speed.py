@@ -15,8 +15,9 @@ from weakref import WeakSet
 __all__ = ["Unscanned", "read_keys_only"]
 
 _UNREAD = re.compile(rb"<(LastModified|ETag|Size|StorageClass|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")
-_FROM = 500  # waits; below, a full collection is short
-_STEP = 500  # waits that may be added before they are taken out of sight as well
+_FROM = 500  # waits; fewer do not make Python start a full collection
+_STEP = 2_000  # waits that may come after the first freeze before they are taken out of sight as well
+_FEW = 250  # waits; so few are scanned again
 
 _unscanned: WeakSet[Unscanned] = WeakSet()
 
@@ -39,25 +40,29 @@ def _drop_unread(response_dict: dict[str, Any], **_: Any) -> None:
 class Unscanned:
     """Keeps the garbage collector from walking over thousands of waits again and again.
 
-    From 500 waits on, what is alive is frozen (:func:`gc.freeze`); what a frozen wait holds is still freed
-    when it ends, by its reference count. When the last has ended, everything is scanned again.
+    From 500 waits on, what is alive is frozen (:func:`gc.freeze`), and again for every 2,000 that come; what
+    a frozen wait holds is still freed when it ends, by its reference count. The price: a cycle of anything
+    else in the process that was alive at such a moment, and is dropped later, is freed only when fewer than
+    250 waits are left and all is scanned again.
     """
 
     def __init__(self) -> None:
-        self._known = 0
+        self._waits = self._new = 0
 
     def grown(self, waits: int) -> None:
         """Take note that there are now so many waits."""
-        if waits >= _FROM and waits >= self._known + _STEP:
+        self._new += waits - self._waits
+        self._waits = waits
+        if waits >= _FROM and (self not in _unscanned or self._new >= _STEP):
             gc.freeze()
-            self._known = waits
+            self._new = 0
             _unscanned.add(self)
 
     def shrunk(self, waits: int) -> None:
         """Take note that there are now only so many waits."""
-        self._known = min(self._known, max(waits, _FROM))
-        if not waits and self in _unscanned:
-            self._known = 0
+        self._waits = waits
+        if waits < _FEW and self in _unscanned:
+            self._new = 0
             _unscanned.discard(self)
             if not _unscanned:
                 gc.unfreeze()

@@ -21,6 +21,7 @@ from airflow_provider_aiml.inference.output_lane import Bucket, Lane, Waiter
 from airflow_provider_aiml.inference.output_look import fault_code
 from airflow_provider_aiml.inference.output_speed import Unscanned, read_keys_only
 from airflow_provider_aiml.inference.outputs import Look, Seen
+from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -194,6 +195,10 @@ class Watcher:
             self._awake.set_result(None)
 
     async def _run(self) -> None:
+        with quiet_libraries():
+            await self._watch()
+
+    async def _watch(self) -> None:
         outcome: Exception = OutputUnreadableError("The shared watcher of S3 was stopped")
         try:
             while True:

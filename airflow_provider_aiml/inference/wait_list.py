@@ -73,6 +73,19 @@ def expand(listed: Any, *, now: float) -> list[Submission]:
     return read_submissions(facts, now=now, field="inferences")
 
 
+def first_places(listed: Any, count: int) -> list[str]:
+    """Name where the first outputs of a list will be, or its manifest, for a log.
+
+    :param listed: any form of a list of submissions; what cannot be read is left out.
+    :param count: how many.
+    """
+    if isinstance(listed, list):
+        return [str(one["output_location"]) for one in listed[:count] if "output_location" in one]
+    if not isinstance(listed, Mapping) or "items" not in listed:
+        return [f"the places that {place} lists"] if (place := manifest_of(listed)) else []
+    return [str(listed["shared"]["output_location"] + one[0]) for one in listed["items"][:count]]
+
+
 def manifest_of(listed: Any) -> Location | None:
     """Give the manifest's location, where a list of submissions is one.
 
@@ -101,16 +114,6 @@ def read_manifest(body: bytes, location: Location, *, now: float) -> list[Submis
             retryable=False,
             hint="it was changed since it was written",
         ) from None
-
-
-def missing_manifest(location: Location, code: str) -> OutputUnreadableError:
-    """Give the error of a manifest that is gone or may not be read."""
-    return OutputUnreadableError(
-        f"The manifest {location} of a wait cannot be read",
-        code=code,
-        retryable=False,
-        hint="it must stay until the wait is over; clear the task that submitted, nothing is bought twice",
-    )
 
 
 def _rest(location: str | None, shared: str) -> str | None:

@@ -85,6 +85,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         self._waits: dict[int, Wait] = {}
         self._failures: dict[int, InferenceError] = {}
         self._submissions: Sequence[Submission] = ()
+        self._failed = False
         self._forbidden = False
         self._tells_of_permission = False
         """The triggerer tells of it otherwise, or the look before the first reschedule did."""
@@ -100,6 +101,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
             for index, one in enumerate(self._submissions)
         }
         self._failures = {}
+        self._failed = False
         self._tells_of_permission = not self.deferrable and not resumed
         if self.mode == "poke" and not self.deferrable:
             self.tell_of_slot(min(self.ends_at, max(one.deadline for one in self._submissions)))
@@ -117,7 +119,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
     @property
     def over(self) -> bool:
         """Whether all are there, or more failed than may."""
-        return not self._waits or self.policy.ends(len(self._failures), len(self._submissions))
+        return not self._waits or self._failed
 
     def outcome(self) -> Any:
         """Give the result, once the wait is over."""
@@ -173,4 +175,6 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
             return
         if verdict.error is not None:
             self._failures[index] = verdict.error
+            failures, total = len(self._failures), len(self._submissions)
+            self._failed = self._failed or self.policy.ends_with(verdict.error, failures, total)
         del self._waits[index]

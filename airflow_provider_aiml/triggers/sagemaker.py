@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from functools import partial
@@ -15,11 +14,11 @@ from airflow_provider_aiml.aws_trigger import AwsTrigger
 from airflow_provider_aiml.exceptions import InferenceError
 from airflow_provider_aiml.inference.completion_notices import watch_output_with_notices
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy
+from airflow_provider_aiml.inference.manifest_store import fetch_manifest, keep_failures
 from airflow_provider_aiml.inference.notice_queue import QueueRef
-from airflow_provider_aiml.inference.output_look import fault_code
 from airflow_provider_aiml.inference.output_watch import watch_output
 from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
-from airflow_provider_aiml.inference.wait_list import expand, manifest_of, missing_manifest, read_manifest
+from airflow_provider_aiml.inference.wait_list import expand, first_places, manifest_of, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 FAILURES_LISTED = 100
 """Failures that an event lists by itself, where there is a manifest to put them beside."""
+AT_ONCE = 100
+"""Waits that are begun, or ended, before other triggers have their turn."""
 PLACES_TOLD = 5
 """Output locations that the log names when a wait is ended by hand."""
 
@@ -111,37 +112,32 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
         manifest = manifest_of(self.inferences)
         if manifest is None:
             return await asyncio.to_thread(expand, self.inferences, now=time.time())
-        try:
-            async with self._hook().aopen_s3_client() as s3:
-                found = await s3.get_object(Bucket=manifest.bucket, Key=manifest.key)
-                async with found["Body"] as stream:
-                    body = await stream.read()
-        except Exception as error:
-            if (code := fault_code(error)) is None:
-                raise
-            raise missing_manifest(manifest, code) from None
+        body = await fetch_manifest(self._open_s3, manifest, max_faults=self.max_faults)
         return await asyncio.to_thread(read_manifest, body, manifest, now=time.time())
 
     async def _wait(self, submissions: list[Submission], policy: FailurePolicy) -> dict[str, Any]:
         """Wait for all, or until more failed than may."""
         queue = QueueRef.parse(self.sqs_queue) if self.sqs_queue else None
-        watches = [
-            asyncio.ensure_future(self._watch(index, one, queue)) for index, one in enumerate(submissions)
-        ]
+        watches: list[asyncio.Task[tuple[int, Verdict]]] = []
+        ended: asyncio.Queue[asyncio.Task[tuple[int, Verdict]]] = asyncio.Queue()
         failures: dict[int, Verdict] = {}
         try:
-            for ended in asyncio.as_completed(watches):
-                index, verdict = await ended
+            for index, one in enumerate(submissions):
+                watches.append(asyncio.create_task(self._watch(index, one, queue)))
+                watches[-1].add_done_callback(ended.put_nowait)
+                if not len(watches) % AT_ONCE:
+                    await asyncio.sleep(0)
+            for _ in watches:
+                index, verdict = (await ended.get()).result()
                 if verdict.status == "expired" and self._ends_before(submissions[index]):
                     return self._event("timeout", index, verdict.error)
-                if verdict.status != "completed":
-                    failures[index] = verdict
-                if policy.ends(len(failures), len(submissions)):
+                if verdict.error is None:
+                    continue
+                failures[index] = verdict
+                if policy.ends_with(verdict.error, len(failures), len(submissions)):
                     break
         finally:
-            for watch in watches:
-                watch.cancel()
-            await asyncio.gather(*watches, return_exceptions=True)
+            await asyncio.shield(_end_all(watches))
         return await self._outcome(failures)
 
     async def _outcome(self, failures: dict[int, Verdict]) -> dict[str, Any]:
@@ -152,10 +148,8 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
             for index, verdict in failures.items()
         ]
         if len(listed) > FAILURES_LISTED and (manifest := manifest_of(self.inferences)):
-            async with self._hook().aopen_s3_client() as s3:
-                key = f"{manifest.key}.failures.json"
-                await s3.put_object(Bucket=manifest.bucket, Key=key, Body=json.dumps(listed).encode())
-            listed = {"manifest": f"s3://{manifest.bucket}/{key}"}
+            kept = await keep_failures(self._open_s3, manifest, listed)
+            listed = {"manifest": kept} if kept else listed
         index, verdict = next(iter(failures.items()))
         event = self._event(verdict.status, index, verdict.error)
         return event if len(failures) == 1 else {**event, "failures": listed}
@@ -173,7 +167,7 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
         verdict: Verdict = await watch(
             submission.inference,
             share_key=self.share_key,
-            open_client=lambda: self._hook().aopen_s3_client(),
+            open_client=self._open_s3,
             schedule=PollSchedule(self.poll_interval, self.exponential_backoff, self.max_wait, seed),
             deadline=ends_at,
             max_faults=self.max_faults,
@@ -191,6 +185,9 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
             self.log.warning("S3 answers 403 for an output: %s", notice)
         self._told = True
 
+    def _open_s3(self) -> Any:
+        return self._hook().aopen_s3_client()
+
     def _hook(self) -> Any:
         return self.make_hook(self._hook_class)
 
@@ -199,12 +196,10 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
 
         The wait itself ends with its coroutine, which Airflow cancels.
         """
-        listed = self.inferences if isinstance(self.inferences, list) else []
-        places = [str(one.get("output_location")) for one in listed[:PLACES_TOLD] if isinstance(one, dict)]
         self.log.warning(
             "The wait ends, the inference goes on: SageMaker offers no cancel. Its output will appear at %s. "
             "Clearing the task that submitted it picks it up again and buys nothing",
-            ", ".join(places) or "where the submission said",
+            ", ".join(first_places(self.inferences, PLACES_TOLD)) or "where the submission said",
         )
 
     def _event(
@@ -212,6 +207,15 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
     ) -> dict[str, Any]:
         facts = error.to_dict() if error else None
         return {"status": status, "index": index, "error": facts, "inferences": self.inferences}
+
+
+async def _end_all(watches: list[asyncio.Task[Any]]) -> None:
+    """Cancel what still waits, some at a time, for thousands would hold the event loop."""
+    for first in range(0, len(watches), AT_ONCE):
+        some = watches[first : first + AT_ONCE]
+        for watch in some:
+            watch.cancel()
+        await asyncio.gather(*some, return_exceptions=True)
 
 
 def _import_hook() -> Any:

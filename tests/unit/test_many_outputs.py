@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow_provider_aiml import waiting_sensor
 from airflow_provider_aiml.exceptions import (
     ModelFailedError,
     OutputExpiredError,
@@ -12,6 +13,7 @@ from airflow_provider_aiml.exceptions import (
     RequestError,
     StoredAnswerError,
 )
+from airflow_provider_aiml.inference import manifest_store
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location
 from airflow_provider_aiml.inference.submissions import Submission
@@ -107,9 +109,10 @@ def test_a_manifest_that_is_no_manifest_is_named():
     ],
 )
 def test_the_smaller_limit_counts(policy, total, tolerated):
+    failed = ModelFailedError("The model failed")
     assert policy.tolerated(total) == tolerated
-    assert not policy.failed(tolerated, total)
-    assert policy.failed(tolerated + 1, total)
+    assert not policy.failed([failed] * tolerated, total)
+    assert policy.failed([failed] * (tolerated + 1), total)
 
 
 def test_only_the_policy_first_ends_a_wait_early():
@@ -225,6 +228,67 @@ def test_a_manifest_that_was_deleted_is_an_error_that_names_it(aws, s3, put):
     with pytest.raises(OutputUnreadableError, match="NoSuchKey") as failure:
         resume(sensor(600, deferrable=True), deferral, event)
     assert manifest in str(failure.value)
+
+
+def test_a_manifest_is_read_once_s3_answers_again(aws, s3, put, monkeypatch):
+    monkeypatch.setattr(manifest_store, "FIRST_PAUSE", 0.01)
+    deferral = defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+    for number in range(600):
+        put(f"out/{number}")
+    aws.add_fault("s3:GET", code="SlowDown", status=503, count=12)
+    aws.add_fault("s3:GET", code="ExpiredToken", status=400, count=1)
+
+    assert event_of(deferral.trigger, seconds=60)["status"] == "completed"
+
+
+def test_a_manifest_that_s3_does_not_give_for_long_ends_the_wait_and_a_retry_can_help(aws, put, monkeypatch):
+    monkeypatch.setattr(manifest_store, "FIRST_PAUSE", 0.01)
+    deferral = defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+    aws.add_fault("s3:GET", code="SlowDown", status=503, for_seconds=60)
+    deferral.trigger.max_faults = 2
+
+    event = event_of(deferral.trigger, seconds=60)
+    with pytest.raises(OutputUnreadableError, match="SlowDown") as failure:
+        resume(sensor(600, deferrable=True), deferral, event)
+    assert failure.value.retryable
+
+
+def test_failures_that_cannot_be_written_beside_their_manifest_stand_in_the_event(aws, s3, put):
+    deferral = defer(
+        sensor(600, deferrable=True, manifest_to="s3://bucket/lists/", failure_policy="all", max_failures=150)
+    )
+    for number in range(600):
+        put(f"out/{number}" if number % 4 else f"err/{number}")
+    aws.add_fault("s3:PUT", code="AccessDenied", status=403, for_seconds=60)
+
+    event = event_of(deferral.trigger, seconds=60)
+    assert len(event["failures"]) == 150
+    result = resume(sensor(600, deferrable=True, max_failures=150), deferral, event)
+    assert [one["status"] for one in result].count("failed") == 150
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_an_output_that_cannot_be_asked_for_is_never_tolerated(aws, put, deferrable, monkeypatch):
+    monkeypatch.setattr(waiting_sensor, "MAX_FAULTS", 2)  # the triggerer's pauses between faults grow
+    put("out/0")
+    put("out/1")
+    aws.add_fault("s3:*", code="InvalidRequest", status=400, for_seconds=60)
+
+    def make():
+        return sensor(2, deferrable=deferrable, max_failures=2, timeout=60)
+
+    with pytest.raises(OutputUnreadableError) as failure:
+        finish(make, deferrable)
+    assert failure.value.retryable
+
+
+def test_a_place_that_can_never_be_asked_for_counts_as_a_failure(aws, put):
+    put("out/0")
+    nowhere = {"output_location": "s3://no-such-bucket/out/1"}
+
+    result = run(sensor(2, inference=[submitted(0), nowhere], max_failures=1))
+
+    assert [one["status"] for one in result] == ["completed", "unreadable"]
 
 
 def test_a_place_for_manifests_that_cannot_be_written_fails_before_the_wait(aws, put):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.inference.output_speed import Unscanned, read_keys_only
@@ -37,40 +38,69 @@ def test_only_the_keys_of_a_list_are_read_and_all_of_them(aws: LocalAws) -> None
     assert after["IsTruncated"] is True
 
 
-def test_a_few_waits_leave_the_garbage_collector_alone() -> None:
+def through(unscanned: Unscanned, *stops: int) -> None:
+    """Let waits come and go one by one."""
+    now = 0
+    for stop in stops:
+        for waits in range(now + 1, stop + 1):
+            unscanned.grown(waits)
+        for waits in range(now - 1, stop - 1, -1):
+            unscanned.shrunk(waits)
+        now = stop
+
+
+def test_some_waits_leave_the_garbage_collector_alone_however_often_they_come_and_go() -> None:
+    gc.unfreeze()
     unscanned = Unscanned()
-    frozen = gc.get_freeze_count()
-    for waits in range(1, 500):
-        unscanned.grown(waits)
-    unscanned.shrunk(0)
-    assert gc.get_freeze_count() == frozen
+    through(unscanned, 499, 100, 400, 0)
+    assert gc.get_freeze_count() == 0
 
 
-def test_thousands_of_waits_are_taken_out_of_sight_until_the_last_who_have_them_lose_them() -> None:
+def test_thousands_of_waits_are_taken_out_of_sight_until_few_are_left_of_all() -> None:
     gc.unfreeze()
     first, second = Unscanned(), Unscanned()
-    for waits in range(1, 1200):
-        first.grown(waits)
-    second.grown(5000)
+    through(first, 2_500)
+    through(second, 5_000)
     assert gc.get_freeze_count() > 0
-    first.shrunk(1)
-    first.shrunk(0)
+    for waits in range(2_499, 248, -1):
+        first.shrunk(waits)
     assert gc.get_freeze_count() > 0
-    second.shrunk(0)
+    for waits in range(4_999, 248, -1):
+        second.shrunk(waits)
     assert gc.get_freeze_count() == 0
 
 
-def test_waits_that_come_after_many_have_left_are_taken_out_of_sight_as_well() -> None:
+def test_what_else_was_dropped_meanwhile_is_collected_once_few_are_left() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.own = self
+
+    gc.unfreeze()
+    cycle, unscanned = Cycle(), Unscanned()
+    dropped = weakref.ref(cycle)
+    through(unscanned, 3_000)
+    del cycle
+    for waits in range(2_999, 248, -1):
+        unscanned.shrunk(waits)
+    gc.collect()
+    assert dropped() is None
+
+
+def test_waits_that_come_in_place_of_others_are_taken_out_of_sight_as_well() -> None:
     gc.unfreeze()
     unscanned = Unscanned()
-    unscanned.grown(5000)
-    unscanned.shrunk(600)
+    through(unscanned, 5_000)
+    for waits in range(4_999, 2_999, -1):
+        unscanned.shrunk(waits)
     gc.unfreeze()
-    unscanned.grown(1000)
+    for waits in range(3_001, 3_400):
+        unscanned.grown(waits)
     assert gc.get_freeze_count() == 0
-    unscanned.grown(1100)
+    for waits in range(3_400, 5_100):
+        unscanned.grown(waits)
     assert gc.get_freeze_count() > 0
-    unscanned.shrunk(0)
+    for waits in range(5_099, -1, -1):
+        unscanned.shrunk(waits)
     assert gc.get_freeze_count() == 0
 
 

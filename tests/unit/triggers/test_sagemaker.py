@@ -10,6 +10,8 @@ import time
 
 import pytest
 from airflow_provider_aiml.inference import output_watch
+from airflow_provider_aiml.inference.submissions import Submission
+from airflow_provider_aiml.inference.wait_list import compact
 from airflow_provider_aiml.triggers import sagemaker
 from airflow_provider_aiml.triggers.sagemaker import SageMakerAsyncInferenceTrigger
 from tests.unit.running import again, event_of
@@ -233,3 +235,15 @@ async def test_a_clear_of_many_does_not_name_them_all(told):
     await make(*(submitted(str(number)) for number in range(50))).on_kill()
 
     assert told.text.count("s3://bucket/out/") == 5
+
+
+async def test_a_clear_of_a_long_list_names_the_first_places_or_the_manifest(told):
+    many = [Submission.from_dict(submitted(str(number)), now=0.0) for number in range(50)]
+    trigger = make(submitted("a"))
+    trigger.inferences = compact(many)
+    await trigger.on_kill()
+    trigger.inferences = {"manifest": "s3://bucket/waits/a.json"}
+    await trigger.on_kill()
+
+    assert told.text.count("s3://bucket/out/") == 5
+    assert "the places that s3://bucket/waits/a.json lists" in told.text

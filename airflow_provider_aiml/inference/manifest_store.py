@@ -1,0 +1,102 @@
+"""Lists of inferences that stand on S3, read and written by a trigger.
+
+A passing fault of S3 must not end a wait for thousands that are paid for, so it is ridden through, as the
+watcher does. The client is opened anew for each try: expired credentials are read again from the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
+from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
+from airflow_provider_aiml.inference.outputs import FATAL_CODES
+from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from airflow_provider_aiml.inference.outputs import Location
+
+    OpenClient: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+
+__all__ = ["fetch_manifest", "keep_failures"]
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two tries, doubled from the one to the other."""
+_LASTING = frozenset({"NoSuchKey", "404", *DENIED_CODES, *FATAL_CODES})
+_log = logging.getLogger(__name__)
+
+
+async def fetch_manifest(open_client: OpenClient, location: Location, *, max_faults: int | None) -> bytes:
+    """Read a manifest.
+
+    :param open_client: opens an aiobotocore S3 client.
+    :param location: where it is.
+    :param max_faults: how many faults in a row end the reading; None: none does.
+    :raises OutputUnreadableError: it is gone or may not be read, or S3 could not be asked so often.
+    :raises InferenceError: no client can be had.
+    """
+    faults = 0
+    while True:
+        try:
+            with quiet_libraries():
+                return await _read(open_client, location)
+        except InferenceError as error:
+            failure = error
+        except Exception as error:
+            code = fault_code(error)
+            if code is None:
+                raise
+            failure = _unreadable(location, code)
+        faults += 1
+        if not failure.retryable or (max_faults is not None and faults >= max_faults):
+            raise failure
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(faults - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        _log.info("%s cannot be read now (%s); next try in %.0f s", location, failure.code, pause)
+        await asyncio.sleep(pause)
+
+
+async def keep_failures(open_client: OpenClient, location: Location, listed: list[Any]) -> str | None:
+    """Write a long list of failures beside its manifest, and give its URI; None where that cannot be done.
+
+    :param open_client: opens an aiobotocore S3 client.
+    :param location: the manifest's.
+    :param listed: what to write, JSON-safe.
+    """
+    key = f"{location.key}.failures.json"
+    try:
+        with quiet_libraries():
+            async with open_client() as s3:
+                await s3.put_object(Bucket=location.bucket, Key=key, Body=json.dumps(listed).encode())
+    except Exception as error:
+        code = error.code if isinstance(error, InferenceError) else fault_code(error)
+        if code is None and not isinstance(error, InferenceError):
+            raise
+        _log.warning("The %d failures cannot be written beside %s (%s)", len(listed), location, code)
+        return None
+    return f"s3://{location.bucket}/{key}"
+
+
+async def _read(open_client: OpenClient, location: Location) -> bytes:
+    async with open_client() as s3:
+        found = await s3.get_object(Bucket=location.bucket, Key=location.key)
+        async with found["Body"] as stream:
+            body: bytes = await stream.read()
+            return body
+
+
+def _unreadable(location: Location, code: str) -> OutputUnreadableError:
+    lasting = code in _LASTING
+    kept = "it must stay until the wait is over; clear the task that submitted, nothing is bought twice"
+    return OutputUnreadableError(
+        f"The manifest {location} of a wait cannot be read",
+        code=code,
+        retryable=not lasting,
+        hint=kept if lasting else None,
+    )
