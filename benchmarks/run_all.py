@@ -41,6 +41,8 @@ def main() -> int:
         failed = failed or done.returncode != 0
         parts.append(done.stdout)
     if "--write" in sys.argv[1:] and not failed:
+        missed = sum(part.count("**missed**") for part in parts)
+        parts.insert(2, f"Budgets missed in this run: {missed or 'none'}.\n")
         parts.append("\n![What waits cost against their number](images/wait-cost.svg)\n")
         REPORT.write_text("".join(parts).replace("\n\n\n", "\n\n"))
     return int(failed)
