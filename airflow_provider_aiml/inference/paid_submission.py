@@ -103,6 +103,14 @@ def uncertain_until(
     return until if policy == "wait" and now < until else None
 
 
+def unused_ordinal(now: float) -> int:
+    """Give an ordinal that no earlier submission can have had, where none is recorded.
+
+    :param now: seconds since the epoch.
+    """
+    return int(now * 1_000)
+
+
 def output_names(task: TaskIdentity, identity: str, ordinal: int) -> dict[str, str]:
     """Give the id, path extension and file name of a submission, the same in every try.
 

@@ -25,6 +25,7 @@ from airflow_provider_aiml.inference.paid_submission import (
     step_after_look,
     submission_names,
     uncertain_until,
+    unused_ordinal,
 )
 from airflow_provider_aiml.inference.submissions import Submission, longest_deadline
 
@@ -102,7 +103,7 @@ class Submitter:
         for identity, request in requests.items():
             record = records.get(identity)
             if reinvoke:
-                found.unsent[identity] = record.ordinal + 1 if record else 1
+                found.unsent[identity] = record.ordinal + 1 if record else unused_ordinal(now)
             elif record is None:
                 self._find_unrecorded(identity, request, found, now)
             elif record.state == "refused":

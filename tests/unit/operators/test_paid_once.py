@@ -19,6 +19,7 @@ from airflow_provider_aiml.exceptions import (
     UnknownOutcomeError,
 )
 from airflow_provider_aiml.inference import submitter
+from airflow_provider_aiml.inference.outputs import Location
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator
 from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointAsyncOperator,
@@ -104,6 +105,20 @@ def test_reinvoke_buys_again_on_purpose(endpoint, store):
     run(make(reinvoke="true"), state_store=store)
 
     assert bought(endpoint) == 2
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("filename", [None, "latest.json"])
+def test_what_is_bought_again_does_not_give_the_old_output(endpoint, store, s3, kept, filename):
+    facts = {"state_store": store} if kept else {}
+    task = {"endpoint_name": "slow", "filename": filename, "result": "body"}
+    old = Location.parse(run(make(**task), **facts)["output_location"], "output")
+    s3.put_object(Bucket=old.bucket, Key=old.key, Body=b'"old"', ContentType="application/json")
+
+    results = [run(make(**task, reinvoke=True), **facts, try_number=number) for number in (2, 3)]
+    assert [one["body"] for one in results] == [{"a": 1}, {"a": 1}]
+    assert len({str(old), *(one["output_location"] for one in results)}) == 3
+    assert bought(endpoint, "slow") == 3
 
 
 def test_reinvoke_has_to_be_a_truth_value(endpoint, store):
