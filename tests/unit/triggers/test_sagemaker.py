@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import gc
+import itertools
 import json
 import time
 
@@ -247,3 +248,25 @@ async def test_a_clear_of_a_long_list_names_the_first_places_or_the_manifest(tol
 
     assert told.text.count("s3://bucket/out/") == 5
     assert "the places that s3://bucket/waits/a.json lists" in told.text
+
+
+async def test_a_long_list_is_begun_and_ended_a_hundred_at_a_time_so_that_others_have_their_turn(aws, s3):
+    """Counted in turns of the event loop: thousands in one turn would hold it."""
+    begun = []
+
+    async def count():
+        while True:
+            begun.append(len(asyncio.all_tasks()))
+            await asyncio.sleep(0)
+
+    counter = asyncio.create_task(count())
+    waiting = asyncio.ensure_future(anext(make(*(submitted(str(number)) for number in range(1_000))).run()))
+    while len(asyncio.all_tasks()) < 1_000:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    counter.cancel()
+
+    steps = [abs(after - before) for before, after in itertools.pairwise(begun)]
+    assert max(begun) >= 1_000
+    assert max(steps) <= 2 * sagemaker.AT_ONCE
