@@ -14,7 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import shutil
+import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_aiml.exceptions import InferenceError, StoredAnswerError
@@ -215,10 +219,44 @@ def unusable_place(uri: str, verb: str, error: Exception, *, paid: bool) -> Stor
     )
 
 
+def is_local(path: PathLike) -> bool:
+    """Say whether a path is one of a file system, where half a file can be seen."""
+    return getattr(path, "protocol", "file") in ("", "file", "local")
+
+
+def local_file(path: PathLike) -> Path:
+    """Give a path of a file system as the standard library has it."""
+    opened: Any = path
+    return Path(getattr(opened, "path", None) or opened)
+
+
 def write_object(path: PathLike, pieces: Iterable[bytes]) -> None:
-    """Write an object; in a file system its folder too, but never a bucket."""
-    if getattr(path, "protocol", "file") in ("", "file", "local"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Write an object; in a file system its folder too, but never a bucket.
+
+    A file appears whole, or stays as it was: it is written under another name beside its own.
+    """
+    if not is_local(path):
+        return _write(path, pieces)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = local_file(path)
+    if target.exists() and not target.is_file():
+        return _write(path, pieces)
+    folder: Any = path.parent
+    if target.is_symlink():
+        target = Path(os.path.realpath(target))
+        folder = target.parent
+    partial = folder / f".{uuid.uuid4().hex}.tmp"
+    try:
+        _write(partial, pieces)
+        if target.exists():
+            shutil.copymode(target, local_file(partial))
+        local_file(partial).replace(target)
+    except BaseException:
+        local_file(partial).unlink(missing_ok=True)
+        raise
+
+
+def _write(path: PathLike, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
         for piece in pieces:
             file.write(piece)

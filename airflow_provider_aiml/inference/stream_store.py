@@ -17,13 +17,14 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import InferenceError, StoredAnswerError
 from airflow_provider_aiml.inference.stored_answer import (
     PARTIAL_SUFFIX,
     AnswerStore,
+    is_local,
+    local_file,
     log,
     unusable_place,
     write_object,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from io import FileIO
+    from pathlib import Path
 
     from airflow_provider_aiml.inference.growing_upload import GrowingUpload
 
@@ -232,11 +234,10 @@ class StreamStore(AnswerStore):
 
     @property
     def _is_local(self) -> bool:
-        return getattr(self.path, "protocol", "file") in ("", "file", "local")
+        return is_local(self.path)
 
     def _local(self, suffix: str = "") -> Path:
-        path: Any = self.path
-        return Path(getattr(path, "path", None) or path).with_name(self.path.name + suffix)
+        return local_file(self.path).with_name(self.path.name + suffix)
 
     @contextmanager
     def _spooled(self) -> Iterator[_Spool]:

@@ -45,7 +45,8 @@ class TurnStore:
             return Progress([Turn(_parsed(answer.body))]) if answer else Progress()
         kept = self.answers.load_beside(TURNS_SUFFIX)
         uri = self.answers.uri + TURNS_SUFFIX
-        return (Progress.from_json(kept, self.answers.identity, uri) if kept else None) or Progress()
+        found = None if kept is None else Progress.from_json(kept, self.answers.identity, uri)
+        return found or Progress()
 
     def announce(self, progress: Progress) -> None:
         """Show, before the first call, that the place can be written.

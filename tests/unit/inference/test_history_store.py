@@ -152,6 +152,7 @@ BAD_BYTES = {"identity": "x", "messages": [{"role": "user", "content": [{"x": {"
     [
         (b"\xff\xfe", "that are not JSON"),
         (b"{cut", "that are not JSON"),
+        (b"", "0 bytes that are not JSON"),
         (b"[]", "JSON of another format"),
         (b'{"messages": []}', "JSON of another format"),
         ({"format": FORMAT, "version": 9}, "another version"),

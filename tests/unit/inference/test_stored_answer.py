@@ -3,11 +3,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 
 import pytest
 import tenacity
 from airflow_provider_aiml.exceptions import OutputUnreadableError, StoredAnswerError
-from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore, copy_object
+from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore, copy_object, write_object
 
 ANSWER = Answer(b'{"a": 1}', {"content_type": "application/json"})
 
@@ -101,17 +102,24 @@ def test_a_task_killed_while_the_body_was_written_asks_again(store, path):
     assert store.load() is None
 
 
-def test_a_body_that_is_there_is_an_answer_whenever_the_task_was_killed(store, path):
+def test_a_body_that_is_there_is_an_answer_whenever_the_task_was_killed(path):
     written = []
-    open_path = type(path).open
 
-    class Watched(type(path)):
-        def open(self, mode="r", *args, **kwargs):
-            if "w" in mode:
+    class Watched(FailingPath):
+        def __truediv__(self, other):
+            return Watched(self.path / other, self.errors)
+
+        @property
+        def parent(self):
+            return Watched(self.path.parent, self.errors)
+
+        def open(self, mode):
+            if mode == "wb":
                 written.append(self.name)
-            return open_path(self, mode, *args, **kwargs)
+            return super().open(mode)
 
-    AnswerStore(Watched(path), "file:///answer.json", "me").save(ANSWER)
+    path.parent.mkdir()
+    AnswerStore(Watched(path, []), "s3://b/answer.json", "me").save(ANSWER)
 
     assert written == ["answer.json.aiml.json", "answer.json"]
 
@@ -235,3 +243,64 @@ def test_a_copy_that_cannot_be_read_says_so_and_not_that_it_cannot_be_written(pa
 
     with pytest.raises(OutputUnreadableError, match="S3 is down"):
         copy_object(path, "file:///x", pieces())
+
+
+class Killed(BaseException):
+    """The worker dies."""
+
+
+def broken_off():
+    yield b"ha"
+    raise Killed
+
+
+@pytest.mark.parametrize("before", [b"whole", None])
+def test_a_file_is_whole_or_as_it_was_whenever_the_task_is_killed(path, before):
+    path.parent.mkdir()
+    if before:
+        path.write_bytes(before)
+
+    with pytest.raises(Killed):
+        write_object(path, broken_off())
+
+    assert [(one.name, one.read_bytes()) for one in path.parent.iterdir()] == (
+        [(path.name, before)] if before else []
+    )
+
+
+def test_a_file_keeps_its_rights_and_the_link_that_leads_to_it(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "folder" / "link"
+    target.write_bytes(b"before")
+    target.chmod(0o640)
+    link.parent.mkdir()
+    link.symlink_to(target)
+
+    write_object(link, [b"after"])
+
+    assert link.is_symlink()
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"after", 0o640)
+
+
+def test_what_is_no_plain_file_is_written_as_it_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    write_object(pipe, [b"through"])
+
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+
+
+def test_a_path_of_airflows_is_written_whole_too(tmp_path):
+    from airflow.sdk import ObjectStoragePath
+
+    path = ObjectStoragePath(f"file://{tmp_path}/new/answer.json")
+
+    write_object(path, [b"first"])
+    with pytest.raises(Killed):
+        write_object(path, broken_off())
+
+    assert [(one.name, one.read_bytes()) for one in (tmp_path / "new").iterdir()] == [
+        ("answer.json", b"first")
+    ]

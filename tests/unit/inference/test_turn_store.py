@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.exceptions import ResponseError, StoredAnswerError
 from airflow_provider_aiml.inference.stored_answer import AnswerStore
 from airflow_provider_aiml.inference.turn_store import TURNS_SUFFIX, TurnStore
 from airflow_provider_aiml.inference.turns import Progress, Turn
@@ -42,6 +42,13 @@ def test_several_turns_are_kept_beside_the_last_answer(answers, tmp_path):
 
     assert json.loads((tmp_path / "one.json").read_text()) == RESPONSE
     assert turns.load() == progress
+
+
+def test_an_empty_object_is_not_taken_for_no_turns_since_they_were_paid_for(answers, tmp_path):
+    (tmp_path / f"one.json{TURNS_SUFFIX}").write_bytes(b"")
+
+    with pytest.raises(StoredAnswerError, match="is not a record of turns"):
+        TurnStore(answers, staged=True).load()
 
 
 def test_turns_of_another_request_are_none(answers, tmp_path):
