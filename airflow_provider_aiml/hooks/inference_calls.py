@@ -44,6 +44,8 @@ __all__ = ["InferenceCallsMixin"]
 
 log = logging.getLogger(__name__)
 
+PARSER_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
+"""What botocore's parsers let out over a body that is not as modelled."""
 CHUNK = 65_536
 """Bytes to read of a body at a time; what a broken connection loses is less than that."""
 
@@ -54,6 +56,8 @@ class _Call:
 
     :param model: botocore's operation model.
     :param request: the API members.
+    :param received: the raw body that botocore parses; None where it gives the body as it is.
+    :param headers: the headers that came with it.
     """
 
     model: Any
@@ -61,6 +65,8 @@ class _Call:
     attempts: int = 0
     bytes_out: int = 0
     started: float = field(default_factory=time.monotonic)
+    received: bytes | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -88,6 +94,7 @@ class _Call:
 
     @contextmanager
     def attempt(self, quiet: bool) -> Iterator[None]:
+        self.received = None
         token = _current.set(self)
         try:
             with quiet_libraries(quiet):
@@ -104,6 +111,14 @@ def _note_sending(request: Any, **_: Any) -> None:
     if call := _current.get():
         call.attempts += 1
         call.bytes_out = len(request.body) if isinstance(request.body, bytes | bytearray | str) else 0
+
+
+def _note_answer(response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Keep the body that botocore is about to parse, for it was paid for whatever the parser says."""
+    if call := _current.get():
+        body = response_dict["body"]
+        call.received = body if isinstance(body, bytes) else None
+        call.headers = response_dict["headers"]
 
 
 class InferenceCallsMixin(AwsClientMixin):
@@ -190,6 +205,7 @@ class InferenceCallsMixin(AwsClientMixin):
 
     def _adopt(self, client: Any) -> None:
         client.meta.events.register_first("before-send", _note_sending)
+        client.meta.events.register_last("before-parse", _note_answer)
 
     def _prepare(self, client: Any, operation: str, members: Mapping[str, Any]) -> _Call:
         model = client.meta.service_model.operation_model(operation)
@@ -237,6 +253,10 @@ class InferenceCallsMixin(AwsClientMixin):
                     response[member] = self._read(response, member, call)
         except CALL_ERRORS as error:
             failure = self._explain(error, call)
+        except PARSER_ERRORS as error:
+            if call.received is None:
+                raise
+            failure = _spoiled(call, "the answer is malformed", type(error).__name__)
         else:
             if call.model.has_event_stream_output:
                 member = str(call.body_member)
@@ -254,6 +274,10 @@ class InferenceCallsMixin(AwsClientMixin):
                     response[member] = await self._aread(response, member, call)
         except async_call_errors() as error:
             failure = self._explain(error, call)
+        except PARSER_ERRORS as error:
+            if call.received is None:
+                raise
+            failure = _spoiled(call, "the answer is malformed", type(error).__name__)
         else:
             return self._done(call, response)
         raise failure
@@ -286,13 +310,16 @@ class InferenceCallsMixin(AwsClientMixin):
         raise failure
 
     def _explain(self, error: Exception, call: _Call) -> InferenceError:
-        return translate(
+        failure = translate(
             error,
             operation=call.name,
             service=self.service_name,
             quote_model_errors=self.quote_model_errors,
             quote_service_messages=self.log_payloads,
         )
+        if call.received is not None and isinstance(failure, ResponseError):
+            return _spoiled(call, "the answer is malformed", failure.code)
+        return failure
 
     def _explainer(self, call: _Call) -> Any:
         return lambda error: self._explain(error, call)
@@ -318,9 +345,7 @@ class InferenceCallsMixin(AwsClientMixin):
             metadata.get("RequestId"),
         )
         if missing := [name for name in _certain_members(call.model) if name not in response]:
-            raise ResponseError(
-                f"{call.name}: the answer lacks {', '.join(missing)}", request_id=metadata.get("RequestId")
-            )
+            raise _spoiled(call, f"the answer lacks {', '.join(missing)}", None)
         return response
 
 
@@ -330,6 +355,22 @@ def _certain_members(model: Any) -> Iterator[str]:
     for name in shape.required_members:
         if "location" not in shape.members[name].serialization:
             yield name
+
+
+def _spoiled(call: _Call, what: str, code: str | None) -> ResponseError:
+    """Say what is wrong with a body that came, and keep it."""
+    received = call.received or b""
+    promised = str(call.headers.get("content-length", ""))
+    short = promised.isdecimal() and len(received) < int(promised)
+    if short:
+        what = f"the answer broke off after {len(received)} of {promised} bytes"
+    return ResponseError(
+        f"{call.name}: {what}",
+        code=code,
+        request_id=call.headers.get("x-amzn-requestid"),
+        partial_body=received or None,
+        retryable=short,
+    )
 
 
 def _cut_off(call: _Call, response: Mapping[str, Any], parts: list[bytes], error: Exception) -> ResponseError:

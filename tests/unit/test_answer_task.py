@@ -150,6 +150,18 @@ def test_the_part_of_a_truncated_answer_is_kept(endpoint, read):
     assert run(make(result_expression="body")) == {"a": 1}
 
 
+def test_the_part_of_a_truncated_conversation_is_kept(endpoint, read):
+    endpoint.add_fault("bedrock:Converse", "truncate", keep_bytes=30)
+    task = {"task_id": "t", "model_id": "amazon.nova-pro-v1:0", "message": "Hello", "output_uri": URI}
+
+    with pytest.raises(ResponseError, match="broke off after 30 of ") as caught:
+        run(BedrockConverseOperator(**task))
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert len(read("answers/one.json.partial")) == 30
+    assert run(BedrockConverseOperator(**task))["stop_reason"] == "end_turn"
+
+
 def test_an_answer_that_is_lost_before_its_first_byte_leaves_no_part(endpoint, read):
     endpoint.add_fault("sagemaker:InvokeEndpoint", "truncate", keep_bytes=0)
 

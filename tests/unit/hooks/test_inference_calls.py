@@ -290,12 +290,65 @@ def test_all_that_did_arrive_of_a_body_is_kept(sagemaker, wire, reply):
     assert len(raised.value.partial_body) == 150_000
 
 
-def test_an_answer_that_lacks_what_it_must_have_is_an_error_that_was_paid_for(call, bedrock, wire, reply):
-    wire.reply(reply(json.dumps(CONVERSE).encode()[:-40]))
+def test_an_answer_that_lacks_what_it_must_have_was_paid_for_and_is_kept(call, bedrock, wire, reply):
+    body = json.dumps(CONVERSE).encode()[:-40]
+    wire.reply(reply(body))
 
     with pytest.raises(ResponseError, match="lacks output") as raised:
         call(bedrock(), "converse", model_id="m", messages=MESSAGES)
+
     assert raised.value.may_have_been_billed
+    assert not raised.value.retryable
+    assert raised.value.partial_body == body
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"null", b'"x"', b"\xff\xfe", b'{"output": "x"}', b'{"output": {"message": {"content": [3]}}}'],
+)
+def test_an_answer_that_botocore_cannot_parse_was_paid_for_and_is_kept(call, bedrock, wire, reply, body):
+    wire.reply(reply(body))
+
+    with pytest.raises(ResponseError, match="the answer is malformed") as raised:
+        call(bedrock(), "converse", model_id="m", messages=MESSAGES)
+
+    assert raised.value.partial_body == body
+    assert raised.value.request_id == "request-1"
+    assert raised.value.__context__ is None
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("kept", [len(json.dumps(CONVERSE)) - 40, 2])
+def test_an_answer_of_bedrock_that_is_cut_off_is_kept_and_may_be_whole_next_time(bedrock, wire, reply, kept):
+    body = json.dumps(CONVERSE).encode()
+    wire.reply(reply(body, cut=kept))
+
+    with pytest.raises(ResponseError, match=f"broke off after {kept} of {len(body)} bytes") as raised:
+        bedrock().converse(model_id="m", messages=MESSAGES)
+
+    assert raised.value.retryable
+    assert raised.value.may_have_been_billed
+    assert raised.value.partial_body == body[:kept]
+    assert len(wire.requests) == 1
+
+
+def test_a_cut_answer_of_a_coroutine_may_have_been_billed(bedrock, wire, reply):
+    wire.reply(reply(json.dumps(CONVERSE).encode(), cut=40))
+
+    with pytest.raises(UnknownOutcomeError) as raised:
+        asyncio.run(bedrock().aconverse(model_id="m", messages=MESSAGES))
+
+    assert raised.value.retryable
+    assert len(wire.requests) == 1
+
+
+def test_an_error_of_our_own_is_no_malformed_answer(sagemaker, wire, monkeypatch):
+    hook = sagemaker()
+    monkeypatch.setattr(hook, "_read", lambda *_: {}["nothing"])
+
+    with pytest.raises(KeyError):
+        hook.invoke_endpoint(endpoint_name="e", body=b"x")
 
 
 def test_a_bad_request_is_not_sent(call, sagemaker, wire):
