@@ -13,6 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
+from airflow_provider_aiml.inference.closed_schema import closed
 from airflow_provider_aiml.inference.conversation import message_text
 from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
 
@@ -69,7 +70,7 @@ def _output_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
     if "textFormat" in given:
         problem = Problem("output_config.textFormat", "given beside output_schema", "one of them")
         raise RequestError("The arguments do not fit each other", problems=(problem,))
-    definition = {"schema": json.dumps(schema.asked), "name": ANSWER_TOOL}
+    definition = {"schema": json.dumps(closed(schema.asked)), "name": ANSWER_TOOL}
     if schema.description:
         definition["description"] = schema.description
     return {**given, "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}

@@ -236,3 +236,22 @@ def _check_schema(model: Model, text_format: Mapping[str, Any]) -> None:
         raise invalid(
             "The value at outputConfig.textFormat.structure.jsonSchema.schema must describe an object."
         )
+    if not _is_closed(schema):
+        raise invalid(
+            "The model returned the following errors: output_config.format.schema: For 'object' type, "
+            "'additionalProperties' must be explicitly set to false"
+        )
+
+
+def _is_closed(schema: Any) -> bool:
+    """Say whether each object of a schema excludes other properties; values and names are no schemas."""
+    if not isinstance(schema, Mapping):
+        return True
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        return False
+    inside = [schema.get(key) for key in ("items", "contains", "not")]
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems", "items"):
+        inside += parts if isinstance(parts := schema.get(key), list) else []
+    for key in ("properties", "$defs", "definitions", "patternProperties"):
+        inside += parts.values() if isinstance(parts := schema.get(key), Mapping) else []
+    return all(_is_closed(part) for part in inside)

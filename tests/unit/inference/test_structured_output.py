@@ -41,7 +41,8 @@ def test_natively_the_schema_travels_as_text_in_the_output_config():
     accepted(request)
     assert request["output_config"]["effort"] == "low"
     definition = request["output_config"]["textFormat"]["structure"]["jsonSchema"]
-    assert json.loads(definition["schema"]) == SCHEMA.asked
+    assert json.loads(definition["schema"]) == {**SCHEMA.asked, "additionalProperties": False}
+    assert "additionalProperties" not in SCHEMA.asked
     assert definition["description"] == "Sum."
     plain = with_schema(REQUEST, PLAIN, "native")["output_config"]["textFormat"]["structure"]
     assert "description" not in plain["jsonSchema"]

@@ -173,7 +173,12 @@ def test_a_managed_prompt_forbids_what_it_holds_itself(ask, member):
 
 
 def test_a_json_schema_gives_json_that_fits(ask):
-    schema = {"type": "object", "properties": {"urgency": {"enum": ["low", "high"]}}, "required": ["urgency"]}
+    schema = {
+        "type": "object",
+        "properties": {"urgency": {"enum": ["low", "high"]}},
+        "required": ["urgency"],
+        "additionalProperties": False,
+    }
     structure = {"jsonSchema": {"schema": json.dumps(schema), "name": "triage"}}
 
     said = ask.text(
@@ -191,6 +196,31 @@ def test_a_schema_that_is_none_is_refused(ask, schema, why):
     output = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": schema}}}}
 
     assert why in ask.converse_refused("Hi", outputConfig=output)
+
+
+OPEN = {"type": "object", "properties": {"a": {"type": "string"}}}
+SHUT = {**OPEN, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        OPEN,
+        {**OPEN, "additionalProperties": True},
+        {**SHUT, "properties": {"a": OPEN}},
+        {**SHUT, "properties": {"a": {"type": "array", "items": OPEN}}},
+        {**SHUT, "$defs": {"a": OPEN}},
+        {**SHUT, "properties": {"a": {"anyOf": [{"type": "null"}, OPEN]}}},
+    ],
+)
+def test_a_schema_with_an_open_object_is_refused_as_bedrock_does(ask, schema):
+    structure = {"jsonSchema": {"schema": json.dumps(schema)}}
+    output = {"textFormat": {"type": "json_schema", "structure": structure}}
+
+    assert ask.converse_refused("Hi", outputConfig=output) == (
+        "The model returned the following errors: output_config.format.schema: For 'object' type, "
+        "'additionalProperties' must be explicitly set to false"
+    )
 
 
 def test_a_model_without_structured_output_refuses_a_schema(ask):
