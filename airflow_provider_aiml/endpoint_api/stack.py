@@ -51,7 +51,7 @@ def build_template(api: EndpointApi, surroundings: Surroundings) -> dict[str, An
     _override(resources, api.overrides)
     if api.profile != "construct":
         _name_policy(resources)
-    _name_deployment(resources)
+    _name_deployment(resources, surroundings)
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"API Gateway in front of the SageMaker endpoint {api.endpoint_name}",
@@ -124,12 +124,14 @@ def _rename(resources: dict[str, Any], old: str, new: str) -> None:
         resources[new if name == old else name] = one
 
 
-def _name_deployment(resources: dict[str, Any]) -> None:
+def _name_deployment(resources: dict[str, Any], surroundings: Surroundings) -> None:
     """Put a digest of what is served into the deployment's logical id.
 
     A deployment is a picture that cannot be changed: CloudFormation takes a new one only under a new id.
     """
     served = {name: part for name in resources if (part := _served_part(resources[name])) is not None}
+    if surroundings.has_old_route:
+        served["OldRoute"] = {}
     named = ids.DEPLOYMENT + _digest(served)
     _rename(resources, ids.DEPLOYMENT, named)
     stage = resources[ids.STAGE]["Properties"]

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,8 @@ __all__ = [
     "check_deadline",
     "is_busy",
     "kept_in",
+    "leaves_route",
+    "newest_deployment",
     "newest_operation",
     "reasons_in",
     "stack_failure",
@@ -33,6 +36,8 @@ _CANCELLED = ("resource creation cancelled", "resource update cancelled")
 _ACTIONS = {"CREATE_COMPLETE": "created", "UPDATE_COMPLETE": "updated", "DELETE_COMPLETE": "deleted"}
 _MOST_FAULTS = 10
 _LONGEST_REASON = 500
+_ROUTE = ("AWS::ApiGateway::Method", "AWS::ApiGateway::Resource")
+_REROUTE_TOKEN = re.compile(r"aiml-[0-9a-f-]+-reroute-\w+")
 
 
 def is_busy(status: str) -> bool:
@@ -52,6 +57,35 @@ def newest_operation(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, A
         if begins and event["ResourceType"] == _STACK:
             break
     return found
+
+
+def newest_deployment(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give the events of the newest operation and of the update that made way for it, newest first.
+
+    :param events: newest first; no more of them are read than needed.
+    """
+    rest = iter(events)
+    found = newest_operation(rest)
+    while (before := next(rest, None)) and _made_way(before):
+        found += [before, *newest_operation(rest)]
+    return found
+
+
+def _made_way(last: Mapping[str, Any]) -> bool:
+    token = str(last.get("ClientRequestToken") or "")
+    return bool(_REROUTE_TOKEN.fullmatch(token)) and last["ResourceStatus"] == "UPDATE_COMPLETE"
+
+
+def leaves_route(changes: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether an update takes a method or a segment of a path out: it is there until the update's end.
+
+    :param changes: the ``ResourceChange`` of a change set's changes.
+    """
+    return any(
+        change["ResourceType"] in _ROUTE
+        and (change["Action"] == "Remove" or change.get("Replacement") in ("True", "Conditional"))
+        for change in changes
+    )
 
 
 def changes_in(events: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -18,6 +18,9 @@ class Surroundings:
 
     :param has_logging_role: apigateway:GetAccount names a CloudWatch role, and this stack does not hold the
         resource :data:`~airflow_provider_aiml.endpoint_api.logical_ids.ACCOUNT`. Default: False.
+    :param has_old_route: the stack holds a method or path that this template takes out. A deployment is made
+        while that is still there, and would serve it for good; so the template is only for the way, with a
+        deployment under an id of its own, and the one without this follows. Default: False.
     :param has_log_group: there is a log group of the API's ``log_group_name``, and this stack does not hold
         it: an earlier stack was deleted, and log groups are kept. Default: False.
 
@@ -25,4 +28,5 @@ class Surroundings:
     """
 
     has_logging_role: bool = False
+    has_old_route: bool = False
     has_log_group: bool = False

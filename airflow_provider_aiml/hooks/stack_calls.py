@@ -10,8 +10,8 @@ import json
 import logging
 import time
 import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow_provider_aiml.endpoint_api.stack_events import (
     GOOD,
@@ -20,7 +20,10 @@ from airflow_provider_aiml.endpoint_api.stack_events import (
     check_deadline,
     is_busy,
     kept_in,
+    leaves_route,
+    newest_deployment,
     newest_operation,
+    reasons_in,
     stack_failure,
 )
 from airflow_provider_aiml.exceptions import (
@@ -35,7 +38,7 @@ from airflow_provider_aiml.hooks.deploy_checks import DeployChecksMixin, aws_err
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_aiml.endpoint_api import EndpointApi
+    from airflow_provider_aiml.endpoint_api import EndpointApi, Surroundings
 
 __all__ = ["Operation", "StackCallsMixin", "operation_token"]
 
@@ -55,14 +58,22 @@ class Operation:
     """A stack operation that is under way, or that there was no need for.
 
     :param action: ``create``, ``update`` or ``delete``; ``join``: one of somebody else's; ``clear``: what is
-        in the way is being deleted; ``none``: all is as it should be.
+        in the way is being deleted; ``reroute``: a new route comes beside the old one, and an ``update`` that
+        leaves the old one out follows; ``none``: all is as it should be.
     :param stack_id: the stack's ARN; empty where there is none.
     :param changes: what a change set says that will change.
     """
 
-    action: Literal["create", "update", "delete", "join", "clear", "none"]
+    action: Literal["create", "update", "delete", "join", "clear", "reroute", "none"]
     stack_id: str
     changes: list[dict[str, str]] = field(default_factory=list)
+
+
+class _ChangeSet(NamedTuple):
+    """A change set that can be executed."""
+
+    id: str
+    changes: list[dict[str, Any]]
 
 
 class StackCallsMixin(DeployChecksMixin):
@@ -103,9 +114,13 @@ class StackCallsMixin(DeployChecksMixin):
 
     def operation_events(self, stack_id: str) -> list[Mapping[str, Any]]:
         """Give the events of a stack's newest operation, newest first."""
+        return newest_operation(self.deployment_events(stack_id))
+
+    def deployment_events(self, stack_id: str) -> list[Mapping[str, Any]]:
+        """Give the events of a stack's newest operation and of one that made way for it, newest first."""
         with aws_errors("DescribeStackEvents"):
             pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
-            return newest_operation(event for page in pages for event in page["StackEvents"])
+            return newest_deployment(event for page in pages for event in page["StackEvents"])
 
     def begin_deploy(
         self,
@@ -133,12 +148,13 @@ class StackCallsMixin(DeployChecksMixin):
             if not replace_failed or status not in _REPLACEABLE:
                 raise stack_failure(stack_name, status, self.operation_events(stack["StackId"]))
             return self._begin_delete(stack, "clear", token, role_arn)
-        body = _body(api.template(self.surroundings(api, stack)))
-        given = {"StackName": stack_name, "TemplateBody": body, "Capabilities": list(capabilities)}
+        around = self.surroundings(api, stack)
+        given = {"StackName": stack_name, "Capabilities": list(capabilities)}
         given |= {"RoleARN": role_arn} if role_arn else {}
         if stack is None or status == "REVIEW_IN_PROGRESS":
+            given["TemplateBody"] = _body(api.template(around))
             return self._create(given, token, reviewed=stack is not None)
-        return self._update(given, token, stack["StackId"])
+        return self._update(stack["StackId"], given, api, around, token)
 
     def _joined(self, stack: Mapping[str, Any], token: str) -> Operation:
         """Say whose operation is under way: an earlier try of this task has left its mark on the events.
@@ -168,24 +184,45 @@ class StackCallsMixin(DeployChecksMixin):
             )
         return Operation("create", made["StackId"])
 
-    def _update(self, given: dict[str, Any], token: str, stack_id: str) -> Operation:
+    def _update(
+        self, stack_id: str, given: dict[str, Any], api: EndpointApi, around: Surroundings, token: str
+    ) -> Operation:
+        """Update the stack; in two steps where an old route would be in the new deployment's picture.
+
+        Nothing has to be remembered between the two: the template of the second is the API's own, so a stack
+        that is left after the first differs from it, and whoever deploys next goes on.
+        """
+        step: Literal["update", "reroute"] = "update"
+        change_set = self._change_set({**given, "TemplateBody": _body(api.template(around))}, token)
+        if change_set and leaves_route(change_set.changes):
+            self._delete_change_set(change_set.id)
+            step, around = "reroute", replace(around, has_old_route=True)
+            change_set = self._change_set({**given, "TemplateBody": _body(api.template(around))}, token)
+        if change_set is None:
+            return Operation("none", stack_id)
+        with aws_errors("ExecuteChangeSet"):
+            self._cloudformation.execute_change_set(
+                ChangeSetName=change_set.id, ClientRequestToken=_of_step(token, step)
+            )
+        return Operation(step, stack_id, [_change(one) for one in change_set.changes])
+
+    def _change_set(self, given: dict[str, Any], token: str) -> _ChangeSet | None:
+        """Make a change set; None where there is nothing to change."""
         name = f"{token}-{uuid.uuid4().hex[:8]}"
         with aws_errors("CreateChangeSet"):
             made = self._cloudformation.create_change_set(**given, ChangeSetName=name, ChangeSetType="UPDATE")
         described = self._settled_change_set(made["Id"])
-        if described["Status"] == "FAILED":
-            with aws_errors("DeleteChangeSet"):
-                self._cloudformation.delete_change_set(ChangeSetName=made["Id"])
-            reason = described.get("StatusReason") or ""
-            if any(words in reason for words in _NO_CHANGES):
-                return Operation("none", stack_id)
-            raise StackFailedError(f"The change set of {given['StackName']} failed: {reason}", code="FAILED")
-        changes = [_change(one["ResourceChange"]) for one in described.get("Changes", [])]
-        with aws_errors("ExecuteChangeSet"):
-            self._cloudformation.execute_change_set(
-                ChangeSetName=made["Id"], ClientRequestToken=_of_step(token, "update")
-            )
-        return Operation("update", stack_id, changes)
+        if described["Status"] != "FAILED":
+            return _ChangeSet(made["Id"], [one["ResourceChange"] for one in described.get("Changes", [])])
+        self._delete_change_set(made["Id"])
+        reason = described.get("StatusReason") or ""
+        if any(words in reason for words in _NO_CHANGES):
+            return None
+        raise StackFailedError(f"The change set of {given['StackName']} failed: {reason}", code="FAILED")
+
+    def _delete_change_set(self, change_set_id: str) -> None:
+        with aws_errors("DeleteChangeSet"):
+            self._cloudformation.delete_change_set(ChangeSetName=change_set_id)
 
     def _settled_change_set(self, change_set_id: str) -> dict[str, Any]:
         ends = time.monotonic() + _CHANGE_SET_PATIENCE
@@ -259,9 +296,9 @@ class StackCallsMixin(DeployChecksMixin):
         """Look at a step on the way that is over, before the next one is begun.
 
         :param deadline: seconds since the epoch; None waits for ever.
-        :raises StackFailedError: what was in the way is still there, or the deadline has passed.
+        :raises StackFailedError: the step failed, with the reasons, or the deadline has passed.
         """
-        if operation.action == "clear":
+        if operation.action in ("clear", "reroute"):
             self.concluded(operation, stack_name)
         check_deadline(stack_name, "not as it should be", deadline, time.time())
 
@@ -270,9 +307,11 @@ class StackCallsMixin(DeployChecksMixin):
 
         :raises StackFailedError: it failed, with the reasons of the resources that did.
         """
-        status, events = self.status_of(operation.stack_id), self.operation_events(operation.stack_id)
+        status, events = self.status_of(operation.stack_id), self.deployment_events(operation.stack_id)
         if status not in GOOD:
-            raise stack_failure(stack_name, status, events)
+            raise stack_failure(stack_name, status, newest_operation(events))
+        if left := reasons_in(events):
+            log.warning("The stack %s is %s, but could not clean up: %s", stack_name, status, "; ".join(left))
         return events
 
     def changes_of(self, operation: Operation, stack_name: str) -> list[dict[str, str]]:

@@ -44,8 +44,9 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
     that there are not; ``action`` is ``created``, ``updated`` or ``unchanged``, and a key's value is never in
     it. Without waiting: ``{"stack_name", "stack_id", "action", "changes"}``.
 
-    An update goes through a change set; one without changes touches nothing. While it runs, and if it fails,
-    the API that was there before goes on serving. A try that follows a killed one picks its operation up.
+    An update goes through a change set; one without changes touches nothing. Another route takes two updates,
+    for the old one is still there when the first is deployed. While they run, and if one fails, the API that
+    was there before goes on serving. A try that follows a killed one picks its operation up.
 
     :param api: an :class:`~airflow_provider_aiml.endpoint_api.EndpointApi`, or its properties as a mapping;
         or each property as an argument of its own. Mapping templates are not rendered by Jinja. (templated)

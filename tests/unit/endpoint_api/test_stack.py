@@ -97,6 +97,13 @@ def test_a_change_to_anything_else_keeps_the_deployment(changes: dict[str, Any])
     assert deployment_id(**changes) == deployment_id()
 
 
+def test_a_deployment_for_the_way_has_an_id_of_its_own_and_nothing_else_differs() -> None:
+    on_the_way = api().template(Surroundings(has_old_route=True))
+    (name,) = of_type(on_the_way, "ApiGateway::Deployment")
+    assert name != deployment_id()
+    assert json.loads(json.dumps(on_the_way).replace(name, deployment_id())) == api().template()
+
+
 def test_the_stage_serves_the_deployment_of_the_template() -> None:
     template = api().template()
     assert template["Resources"]["Stage"]["Properties"]["DeploymentId"] == {

@@ -10,6 +10,8 @@ from airflow_provider_aiml.endpoint_api.stack_events import (
     changes_in,
     is_busy,
     kept_in,
+    leaves_route,
+    newest_deployment,
     newest_operation,
     reasons_in,
     stack_failure,
@@ -53,6 +55,38 @@ def test_only_the_newest_operation_counts_and_older_events_are_not_fetched() -> 
 
     assert newest_operation(pages()) == EVENTS
     assert len(fetched) == len(EVENTS)
+
+
+def by(token: str, *events: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**one, "ClientRequestToken": token} for one in events]
+
+
+def test_an_update_that_made_way_for_the_newest_one_counts_with_it() -> None:
+    update = by("aiml-0a-1b-update-1", stack("UPDATE_COMPLETE"), stack("UPDATE_IN_PROGRESS"))
+    way = by("aiml-0a-1b-reroute-1", stack("UPDATE_COMPLETE"), event("M", "CREATE_COMPLETE"))
+    way += by("aiml-0a-1b-reroute-1", stack("UPDATE_IN_PROGRESS"))
+    failed = by("aiml-0a-1b-reroute-1", *EVENTS)
+    assert newest_deployment([*update, *way, *OLD]) == [*update, *way]
+    assert newest_deployment([*update, *failed]) == update
+    assert newest_deployment([*update, *OLD]) == update
+    assert newest_deployment(update) == update
+
+
+@pytest.mark.parametrize(
+    ("change", "leaves"),
+    [
+        ({"Action": "Remove"}, True),
+        ({"Action": "Modify", "Replacement": "True"}, True),
+        ({"Action": "Modify", "Replacement": "Conditional"}, True),
+        ({"Action": "Modify", "Replacement": "False"}, False),
+        ({"Action": "Add"}, False),
+    ],
+    ids=str,
+)
+def test_a_route_is_left_behind_by_what_takes_a_method_or_a_segment_out(change: Any, leaves: bool) -> None:
+    for kind in ("Method", "Resource"):
+        assert leaves_route([{"ResourceType": f"AWS::ApiGateway::{kind}", **change}]) is leaves
+    assert not leaves_route([{"ResourceType": "AWS::ApiGateway::Deployment", **change}])
 
 
 def test_a_stack_without_a_beginning_gives_all_its_events() -> None:

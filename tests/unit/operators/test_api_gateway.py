@@ -409,49 +409,6 @@ def test_a_task_that_did_not_run_has_no_links():
     assert [link.get_link(task, ti_key=None) for link in task.operator_extra_links] == ["", "", ""]
 
 
-def calls_while_it_runs(client, url):
-    """Call until the stack's operation is over; give the statuses that there were at the calls."""
-    seen = []
-    while not seen or seen[-1].endswith("_IN_PROGRESS"):
-        (stack,) = client("cloudformation").describe_stacks(StackName="front")["Stacks"]
-        assert call(url, retry_args={"attempts": 1})["status_code"] == 200
-        seen.append(stack["StackStatus"])
-    return seen
-
-
-def test_a_change_of_the_endpoint_is_served_from_one_model_to_the_next_without_a_gap(model, client):
-    model.add_endpoint("model-v2", "echo")
-    url = deploy()["url"]
-    model.add_fault("cloudformation:UpdateResource", "delay", resource="Stage", seconds=2)
-    deploy({"wait_for_completion": False}, endpoint_name="model-v2")
-
-    seen = calls_while_it_runs(client, url)
-    assert "UPDATE_IN_PROGRESS" in seen
-    assert seen[-1] == "UPDATE_COMPLETE"
-    assert len(model.invocations("my-endpoint")) > 1
-    call(url)
-    assert len(model.invocations("model-v2")) >= 1
-    role = client("iam").list_roles()["Roles"]
-    names = [
-        client("iam").list_role_policies(RoleName=one["RoleName"])["PolicyNames"]
-        for one in role
-        if "InvokeRole" in one["RoleName"]
-    ]
-    assert [len(policies) for policies in names] == [1]
-
-
-def test_a_change_of_the_endpoint_that_fails_is_not_noticed_by_the_callers(model, client):
-    model.add_endpoint("model-v2", "echo")
-    url = deploy()["url"]
-    model.add_fault("cloudformation:UpdateResource", "delay", resource="Stage", seconds=1)
-    model.add_fault("cloudformation:UpdateResource", resource="Stage", message="no stage today")
-    deploy({"wait_for_completion": False}, endpoint_name="model-v2")
-
-    assert calls_while_it_runs(client, url)[-1] == "UPDATE_ROLLBACK_COMPLETE"
-    assert call(url)["status_code"] == 200
-    assert model.invocations("model-v2") == []
-
-
 def test_the_update_runs_while_the_old_api_serves(model, client):
     url = deploy()["url"]
     model.add_fault("cloudformation:CreateResource", "delay", seconds=6)
