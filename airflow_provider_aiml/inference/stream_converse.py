@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import ResponseError
-from airflow_provider_aiml.inference.stream_family import tool_input
+from airflow_provider_aiml.inference.stream_family import WHOLE, tool_input
 from airflow_provider_aiml.inference.stream_text import join_text
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ _PARTS = {
     "image": {"source", "error"},
 }
 """The deltas of a content block, and of those that are structures the members."""
-_CUT_SHORT = frozenset(
-    {"max_tokens", "model_context_window_exceeded", "malformed_model_output", "malformed_tool_use"}
-)
-"""Stop reasons with which the input of a tool may end anywhere."""
 
 
 @dataclass(slots=True)
@@ -114,7 +110,7 @@ class ConverseAssembly:
             raise ResponseError(
                 f"{self._operation}: the stream ended before {missing[0]}", code="StreamCut", retryable=True
             )
-        strict = self._stop.get("stopReason") not in _CUT_SHORT
+        strict = self._stop.get("stopReason") in WHOLE
         return {**self._message(strict=strict), **self._stop, **(self._metadata or {})}
 
     def partial(self) -> Members:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError
 from airflow_provider_aiml.inference.stream_choices import Choices
 from airflow_provider_aiml.inference.stream_converse import ConverseAssembly
-from airflow_provider_aiml.inference.stream_family import Chunk, StreamFamily, tool_input
+from airflow_provider_aiml.inference.stream_family import WHOLE, Chunk, StreamFamily, tool_input
 
 __all__ = ["family_of_chunk"]
 
@@ -82,7 +82,7 @@ class Claude(StreamFamily):
 
     def answer(self, *, strict: bool) -> Chunk:
         """Give the message."""
-        strict = strict and self._message.get("stop_reason") != "max_tokens"
+        strict = strict and self._message.get("stop_reason") in WHOLE
         content = [self._block(index, strict) for index in sorted(self._blocks)]
         return {**self._message, "content": content}
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.json_text import MalformedError, from_json
 
-__all__ = ["Chunk", "StreamFamily", "tool_input"]
+__all__ = ["WHOLE", "Chunk", "StreamFamily", "tool_input"]
+
+WHOLE: Final = frozenset({"tool_use", "end_turn", "stop_sequence"})
+"""Stop reasons that promise a whole answer; with any other the input of a tool may end anywhere."""
 
 Chunk = dict[str, Any]
 

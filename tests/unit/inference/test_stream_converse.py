@@ -82,13 +82,18 @@ def test_a_tool_without_input_gets_an_empty_object():
     assert blocks(start(toolUse=use), delta(toolUse={"input": ""})) == [{"toolUse": {**use, "input": {}}}]
 
 
-def test_a_tools_input_that_is_not_json_is_an_error_unless_the_model_was_cut_short():
+@pytest.mark.parametrize("promise", ["tool_use", "end_turn", "stop_sequence"])
+@pytest.mark.parametrize(
+    "cut",
+    ["max_tokens", "content_filtered", "guardrail_intervened", "malformed_tool_use", "refusal", "newer"],
+)
+def test_a_tools_input_that_is_not_json_is_an_error_where_the_stop_promises_a_whole_one(promise, cut):
     events = (start(toolUse={"toolUseId": "t", "name": "add"}), delta(toolUse={"input": '{"canary": '}))
 
     with pytest.raises(ResponseError, match="a tool is not JSON") as raised:
-        blocks(*events)
+        blocks(*events, stop_reason=promise)
     assert "canary" not in str(raised.value)
-    assert blocks(*events, stop_reason="max_tokens")[0]["toolUse"]["input"] == '{"canary": '
+    assert blocks(*events, stop_reason=cut)[0]["toolUse"]["input"] == '{"canary": '
 
 
 def test_reasoning_has_its_text_and_signature():

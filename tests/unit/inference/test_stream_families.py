@@ -82,9 +82,10 @@ def test_claude_thinks_and_asks_for_tools():
     assert [block["input"] for block in content[1:]] == [{"a": 1}, {}]
 
 
-def test_claudes_tool_input_that_is_not_json_is_an_error_unless_it_was_cut_short():
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded", "pause_turn"])
+def test_claudes_tool_input_that_is_not_json_is_an_error_unless_it_was_cut_short(reason):
     use = claude_block({"type": "tool_use", "input": {}}, {"type": "input_json_delta", "partial_json": "{"})
-    cut = ({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, CLAUDE_END[1])
+    cut = ({"type": "message_delta", "delta": {"stop_reason": reason}}, CLAUDE_END[1])
 
     with pytest.raises(ResponseError, match="not JSON"):
         claude(use)

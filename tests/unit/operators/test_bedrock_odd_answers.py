@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from airflow_provider_aiml.exceptions import InferenceError, RequestError, ResponseError
+from airflow_provider_aiml.exceptions import AnswerStoppedError, InferenceError, RequestError, ResponseError
 from airflow_provider_aiml.inference.requests import check_request, load_operation
 from airflow_provider_aiml.local_aws.bedrock.converse_rules import check_messages
 from airflow_provider_aiml.local_aws.bedrock.model_ids import find_model
@@ -147,6 +147,23 @@ class TestWhatNoRequestCanCarry:
         with pytest.raises(RequestError, match=r"message: is missing, beside history_uri"):
             run(converse(model, model_id=PROMPT, message=None, history_uri=place))
         assert model.requests == []
+
+
+@pytest.mark.parametrize("reason", ["content_filtered", "guardrail_intervened"])
+def test_a_stream_that_is_stopped_within_a_tools_input_follows_fail_on(reason):
+    start = {"toolUse": {"toolUseId": "t1", "name": "add"}}
+    events = [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockStart": {"contentBlockIndex": 0, "start": start}},
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": '{"a": 1, "b'}}}},
+        {"messageStop": {"stopReason": reason}},
+        {"metadata": {"usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}}},
+    ]
+
+    with pytest.raises(AnswerStoppedError, match=reason):
+        run(converse(Model(events), stream=True, tools=[add]))
+    accepted = run(converse(Model(events), stream=True, tools=[add], fail_on=[]))
+    assert accepted["message"]["content"][0]["toolUse"]["input"] == '{"a": 1, "b'
 
 
 class TestHalfACharacter:
