@@ -212,7 +212,7 @@ class SubmissionTask(AsyncOutputTask):
             namable=frozenset(NAMES & known.keys()),
             on_uncertain=self.on_uncertain,
             uncertain_timeout=self.uncertain_timeout,
-            earlier_tries=context["ti"].try_number > 1,
+            earlier_tries=context["ti"].try_number - 1,
         )
 
     def _ledger(self, context: Context) -> SubmissionLedger:
@@ -221,7 +221,9 @@ class SubmissionTask(AsyncOutputTask):
 
         pages: places.Pages
         if store := context.get("task_state_store"):
-            pages = places.TaskStatePages(store)
+            import airflow.sdk
+
+            pages = places.TaskStatePages(store, getattr(airflow.sdk, "NEVER_EXPIRE", None))
         elif self.ledger_folder:
             from airflow_provider_aiml.inference.outputs import Location
 

@@ -30,11 +30,6 @@ _PAGE_DIGITS = 2
 class Pages(Protocol):
     """JSON values by name, kept beyond a try."""
 
-    @property
-    def durable(self) -> bool:
-        """Whether anything is kept."""
-        ...
-
     def get(self, name: str) -> Any:
         """Give what was put under ``name``, or None."""
         ...
@@ -49,10 +44,12 @@ class TaskStatePages:
     """Pages in Airflow's task state store.
 
     :param store: ``context["task_state_store"]``.
+    :param retention: how long it shall keep them: Airflow's ``NEVER_EXPIRE``, for they go with the DAG
+        run anyhow.
     """
 
     store: Any
-    durable = True
+    retention: Any
 
     def get(self, name: str) -> Any:
         """Give what was put under ``name``, or None."""
@@ -60,7 +57,7 @@ class TaskStatePages:
 
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Keep ``value``; Airflow refuses where the supervisor is gone or the task instance was retried."""
-        self.store.set(f"aiml.submissions.{name}", value)
+        self.store.set(f"aiml.submissions.{name}", value, retention=self.retention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,6 @@ class ObjectPages:
 
     client: Any
     folder: Location
-    durable = True
 
     def get(self, name: str) -> Any:
         """Give what was put under ``name``, or None."""
@@ -98,8 +94,6 @@ class ObjectPages:
 class NoPages:
     """Nowhere to write: Airflow before 3.3, and no folder of the user's on S3."""
 
-    durable = False
-
     def get(self, name: str) -> Any:
         """Give nothing."""
         return None
@@ -118,10 +112,12 @@ class SubmissionLedger:
         self.pages = pages
         self._known: dict[str, dict[str, Any]] = {}
 
-    @property
-    def durable(self) -> bool:
-        """Whether a later try can find anything here."""
-        return self.pages.durable
+    def knows(self, identity: str) -> bool:
+        """Whether the record of a request that was read and is absent was never written.
+
+        What keeps pages may lose one, but only whole: where there is a page, all of it is there.
+        """
+        return bool(self._known.get(identity[:_PAGE_DIGITS]))
 
     def read(self, identities: Iterable[str], *, now: float) -> dict[str, SubmissionRecord]:
         """Give the records that earlier tries left of these requests.

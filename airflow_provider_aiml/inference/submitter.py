@@ -45,7 +45,23 @@ WAVE = 32
 SENDERS = 8
 """Requests under way at once."""
 _MOST_ORDINALS = 20
-"""Failed submissions that are looked for, one by one, where nothing is written down."""
+"""Ordinals that are looked for, one by one, where nothing is written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What earlier tries left of one request.
+
+    :param ordinal: the ordinal under which it was submitted, or else is to be sent.
+    :param submission: what was submitted and is there or under way.
+    :param places: where its output would be, if it is not known whether it was sent.
+    :param until: until when to wait for that, in seconds since the epoch.
+    """
+
+    ordinal: int
+    submission: Submission | None = None
+    places: list[AsyncInference] = field(default_factory=list)
+    until: float | None = None
 
 
 @dataclass(slots=True)
@@ -53,15 +69,28 @@ class LookBack:
     """What earlier tries left of a task's requests.
 
     :param settled: what was submitted and is there or under way, by identity.
+    :param ordinals: the ordinals under which it was.
     :param unsent: the ordinal under which each of the others is to be sent.
     :param uncertain: where the output of a request would be of which it is not known whether it was sent.
     :param until: until when to wait for those, in seconds since the epoch.
     """
 
     settled: dict[str, Submission] = field(default_factory=dict)
+    ordinals: dict[str, int] = field(default_factory=dict)
     unsent: dict[str, int] = field(default_factory=dict)
     uncertain: dict[str, list[AsyncInference]] = field(default_factory=dict)
     until: float = 0.0
+
+    def add(self, identity: str, finding: Finding) -> None:
+        """Add what is left of one request."""
+        if finding.submission is not None:
+            self.settled[identity] = finding.submission
+            self.ordinals[identity] = finding.ordinal
+        elif finding.until is not None:
+            self.uncertain[identity] = finding.places
+            self.until = min(self.until or finding.until, finding.until)
+        else:
+            self.unsent[identity] = finding.ordinal
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,7 @@ class Submitter:
         installed botocore knows.
     :param on_uncertain: wait for a request that may have been sent, or invoke again.
     :param uncertain_timeout: seconds to wait for it.
-    :param earlier_tries: whether there was a try before this one.
+    :param earlier_tries: how many tries there were before this one.
     """
 
     task: TaskIdentity
@@ -88,7 +117,7 @@ class Submitter:
     namable: frozenset[str]
     on_uncertain: Literal["wait", "invoke"] = "wait"
     uncertain_timeout: float = 3_600.0
-    earlier_tries: bool = False
+    earlier_tries: int = 0
 
     def look_back(self, requests: Mapping[str, Mapping[str, Any]], *, reinvoke: bool = False) -> LookBack:
         """Find what earlier tries bought.
@@ -98,20 +127,14 @@ class Submitter:
         :raises OutputUnreadableError: whether one was bought cannot be asked.
         """
         now = time.time()
-        found = LookBack()
         records = self.ledger.read(requests, now=now)
+        if reinvoke:
+            again = {key: record.ordinal + 1 for key, record in records.items()}
+            return LookBack(unsent={key: again.get(key) or unused_ordinal(now) for key in requests})
+        found = LookBack()
         for identity, request in requests.items():
-            record = records.get(identity)
-            if reinvoke:
-                found.unsent[identity] = record.ordinal + 1 if record else unused_ordinal(now)
-            elif record is None:
-                self._find_unrecorded(identity, request, found, now)
-            elif record.state == "refused":
-                found.unsent[identity] = record.ordinal
-            elif record.submission is not None:
-                self._resume(identity, record, record.submission, found, now)
-            else:
-                self._find_uncertain(identity, request, record, found, now)
+            found.add(identity, self._find(identity, request, records.get(identity), now))
+        self._write_down(found, records, now)
         return found
 
     def submit(
@@ -131,77 +154,82 @@ class Submitter:
                 submitted |= self._submit_wave(requests, wave, senders)
         return submitted
 
-    def _resume(
-        self, identity: str, record: SubmissionRecord, submission: Submission, found: LookBack, now: float
-    ) -> None:
-        step = step_after_look(record, look(self.s3, submission.inference), now)
+    def _find(
+        self, identity: str, request: Mapping[str, Any], record: SubmissionRecord | None, now: float
+    ) -> Finding:
+        if record is None:
+            return self._find_unrecorded(identity, request, now)
+        if record.state == "refused":
+            return Finding(record.ordinal)
+        if record.submission is None:
+            return self._find_uncertain(identity, request, record, now)
+        step = step_after_look(record, look(self.s3, record.submission.inference), now)
         if step is Step.SEND:
-            found.unsent[identity] = record.ordinal + 1
-            return
-        found.settled[identity] = submission
+            return Finding(record.ordinal + 1)
         log.info(
             "An earlier try submitted this request as inference %s; its output %s %s and nothing is sent",
-            submission.inference.inference_id,
+            record.submission.inference.inference_id,
             "is at" if step is Step.USE else "is awaited at",
-            submission.inference.output_location,
+            record.submission.inference.output_location,
         )
+        return Finding(record.ordinal, record.submission)
 
     def _find_uncertain(
-        self,
-        identity: str,
-        request: Mapping[str, Any],
-        record: SubmissionRecord,
-        found: LookBack,
-        now: float,
-    ) -> None:
+        self, identity: str, request: Mapping[str, Any], record: SubmissionRecord, now: float
+    ) -> Finding:
         places = self.predict(self._names(identity, request, record.ordinal))
-        seen = self._take_predicted(identity, places, found, now)
+        seen, taken = self._look_at_predicted(places, now)
+        if taken is not None:
+            return Finding(record.ordinal, taken)
         until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
-        if seen.seen is Seen.OUTPUT:
-            return
         if seen.seen is not Seen.FAILURE and until is not None:
             log.warning(
                 "An earlier try died while it sent this request, and perhaps it was sent. Its output "
                 "is awaited for %.0f s before it is sent again (on_uncertain)",
                 until - now,
             )
-            found.uncertain[identity] = places
-            found.until = min(found.until or until, until)
-            return
+            return Finding(record.ordinal, places=places, until=until)
         stop_if_unknown(seen)
-        found.unsent[identity] = record.ordinal + 1
+        return Finding(record.ordinal + 1)
 
-    def _find_unrecorded(
-        self, identity: str, request: Mapping[str, Any], found: LookBack, now: float
-    ) -> None:
-        """Look where the output would be, if an earlier try had nowhere to write down what it sent."""
-        ordinal = 1
-        if not self.ledger.durable and self.earlier_tries:
-            while ordinal <= _MOST_ORDINALS:
-                places = self.predict(self._names(identity, request, ordinal))
-                seen = self._take_predicted(identity, places, found, now)
-                if seen.seen is Seen.OUTPUT:
-                    return
-                if seen.seen is not Seen.FAILURE:
-                    stop_if_unknown(seen)
-                    break
-                ordinal += 1
-        found.unsent[identity] = ordinal
+    def _find_unrecorded(self, identity: str, request: Mapping[str, Any], now: float) -> Finding:
+        """Look where the output would be, if an earlier try may have sent this without a record being left.
 
-    def _take_predicted(
-        self, identity: str, places: list[AsyncInference], found: LookBack, now: float
-    ) -> Look:
+        Each try sends under the next ordinal at most, and SageMaker gives a failure object a name of its own,
+        so that an ordinal where nothing is to be seen does not say that there was no further one.
+        """
+        free = 1
+        if self.ledger.knows(identity):
+            return Finding(free)
+        for ordinal in range(1, min(self.earlier_tries, _MOST_ORDINALS) + 1):
+            places = self.predict(self._names(identity, request, ordinal))
+            seen, taken = self._look_at_predicted(places, now)
+            if taken is not None:
+                return Finding(ordinal, taken)
+            stop_if_unknown(seen)
+            free = ordinal + 1 if seen.seen is Seen.FAILURE else free
+        return Finding(free)
+
+    def _look_at_predicted(self, places: list[AsyncInference], now: float) -> tuple[Look, Submission | None]:
         """Take an output that is where one was predicted; say what was seen at all these places."""
         looks = []
         for place in places:
             looks.append(look(self.s3, place))
             if looks[-1].seen is Seen.OUTPUT:
-                found.settled[identity] = Submission(place, longest_deadline(now))
                 log.info("The output of an earlier try is at %s and nothing is sent", place.output_location)
-                break
+                return looks[-1], Submission(place, longest_deadline(now))
             if looks[-1].seen is Seen.FORBIDDEN:
                 log.warning("S3 answers 403 for %s: %s", place.output_location, LIST_BUCKET_HINT)
-        return combine(*looks)
+        return combine(*looks), None
+
+    def _write_down(self, found: LookBack, records: Mapping[str, SubmissionRecord], now: float) -> None:
+        """Write down what was found without a record, all of it before anything else is written."""
+        news = {}
+        for identity, submission in found.settled.items():
+            record = records.get(identity)
+            if record is None or record.submission is None:
+                news[identity] = SubmissionRecord("submitted", found.ordinals[identity], now, submission)
+        self.ledger.write(news)
 
     def _submit_wave(
         self, requests: Mapping[str, Mapping[str, Any]], wave: Mapping[str, int], senders: ThreadPoolExecutor

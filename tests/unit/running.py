@@ -89,15 +89,17 @@ class StateStore:
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
+        self.retention: dict[str, Any] = {}
         self.orphaned = False
 
     def get(self, key: str, default: Any = None) -> Any:
         self._reach_the_supervisor()
         return json.loads(self.values[key]) if key in self.values else default
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: dt.timedelta | None = None) -> None:
         self._reach_the_supervisor()
         self.values[key] = json.dumps(value)
+        self.retention[key] = retention
 
     def _reach_the_supervisor(self) -> None:
         if self.orphaned:

@@ -29,14 +29,16 @@ class Store:
         self.values: dict[str, Any] = {}
         self.calls = 0
         self.gone = False
+        self.retention: object = None
 
     def get(self, key: str) -> Any:
         self._reach()
         return self.values.get(key)
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: object) -> None:
         self._reach()
         self.values[key] = dict(value)
+        self.retention = retention
 
     def _reach(self) -> None:
         self.calls += 1
@@ -47,7 +49,7 @@ class Store:
 @pytest.fixture(params=["task state", "object"])
 def pages(request: pytest.FixtureRequest, aws: LocalAws) -> Pages:
     if request.param == "task state":
-        return TaskStatePages(Store())
+        return TaskStatePages(Store(), "ever")
     client = boto3.client(
         "s3",
         endpoint_url=aws.endpoint_url,
@@ -64,7 +66,8 @@ def test_a_later_try_reads_what_an_earlier_one_wrote(pages: Pages) -> None:
 
     later = SubmissionLedger(pages)
     assert later.read([FIRST, SECOND, OTHER_PAGE], now=0) == {FIRST: RECORD}
-    assert later.durable
+    assert later.knows(SECOND)
+    assert not later.knows(OTHER_PAGE)
 
 
 def test_records_of_one_page_stand_beside_each_other(pages: Pages) -> None:
@@ -84,12 +87,12 @@ def test_without_a_place_nothing_is_kept_and_that_is_known() -> None:
     ledger.write({FIRST: RECORD})
 
     assert SubmissionLedger(NoPages()).read([FIRST], now=0) == {}
-    assert not ledger.durable
+    assert not SubmissionLedger(NoPages()).knows(FIRST)
 
 
 def test_a_process_whose_supervisor_is_gone_cannot_write_and_is_told_to_stop() -> None:
     store = Store()
-    ledger = SubmissionLedger(TaskStatePages(store))
+    ledger = SubmissionLedger(TaskStatePages(store, "ever"))
     ledger.read([FIRST], now=0)
     store.gone = True
 
@@ -117,13 +120,20 @@ def test_a_page_that_is_no_mapping_counts_as_empty() -> None:
     store = Store()
     store.values["aiml.submissions.ab"] = ["rubbish"]
 
-    assert SubmissionLedger(TaskStatePages(store)).read([FIRST], now=0) == {}
+    assert SubmissionLedger(TaskStatePages(store, "ever")).read([FIRST], now=0) == {}
+
+
+def test_the_state_store_is_asked_to_keep_what_is_written() -> None:
+    store = Store()
+    SubmissionLedger(TaskStatePages(store, "ever")).write({FIRST: RECORD})
+
+    assert store.retention == "ever"
 
 
 def test_thousands_of_records_take_few_round_trips() -> None:
     store = Store()
     identities = [f"{number:040x}"[::-1] for number in range(5_000)]
-    SubmissionLedger(TaskStatePages(store)).write(dict.fromkeys(identities, RECORD))
+    SubmissionLedger(TaskStatePages(store, "ever")).write(dict.fromkeys(identities, RECORD))
 
     assert store.calls <= 2 * 256
-    assert len(SubmissionLedger(TaskStatePages(store)).read(identities, now=0)) == 5_000
+    assert len(SubmissionLedger(TaskStatePages(store, "ever")).read(identities, now=0)) == 5_000

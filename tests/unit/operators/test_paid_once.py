@@ -8,6 +8,7 @@ import re
 import time
 from types import SimpleNamespace
 
+import airflow.sdk
 import pytest
 from airflow_provider_aiml.exceptions import (
     BusyError,
@@ -277,6 +278,57 @@ def test_with_nowhere_to_write_an_output_is_found_by_its_derived_name(endpoint):
         run(make(), try_number=number)
 
     assert bought(endpoint) == 1
+
+
+@pytest.mark.parametrize("filename", [None, "mine.json"])
+def test_a_state_store_that_was_emptied_is_made_up_for_by_looking(endpoint, filename):
+    facts = {"state_store": StateStore()}
+    first = run(make(filename=filename), **facts)
+    facts["state_store"].values.clear()  # as Airflow does with [state_store] clear_on_success
+
+    for number in (2, 3):
+        assert run(make(filename=filename), **facts, try_number=number) == first
+    assert bought(endpoint) == 1
+
+
+def test_of_several_submissions_the_one_whose_output_is_there_is_found(endpoint, store):
+    endpoint.add_fault("InvokeEndpointAsync", "drop", count=1)
+    with pytest.raises(UnknownOutcomeError):
+        run(make(), state_store=store)
+    second = run(make(on_uncertain="invoke"), state_store=store, try_number=2)
+    store.values.clear()
+
+    assert run(make(), state_store=store, try_number=3) == second
+    assert second["inference_id"].endswith("-2")
+    assert bought(endpoint) == 1
+
+
+def test_of_a_list_of_which_nothing_is_left_only_what_is_missing_is_sent(endpoint, store):
+    run(make(payload=None, payloads=[{"n": number} for number in range(5)]), state_store=store)
+    store.values.clear()
+
+    payloads = [{"n": number} for number in range(10)]
+    for number in (2, 3):
+        results = run(
+            make(payload=None, payloads=payloads, result="body"), state_store=store, try_number=number
+        )
+        assert [one["body"] for one in results] == payloads
+    assert bought(endpoint) == 10
+
+
+def test_what_a_whole_state_store_does_not_hold_is_sent_without_a_look(endpoint, store):
+    endpoint.add_fault("InvokeEndpointAsync", code="ThrottlingException", status=400, count=1)
+    with pytest.raises(BusyError):
+        run(make(retry_args={"attempts": 1}), state_store=store)
+    run(make(), state_store=store, try_number=2)
+
+    assert "sagemaker:DescribeEndpoint" not in endpoint.request_counts()
+
+
+def test_what_is_written_down_never_expires(endpoint, store):
+    run(make(), state_store=store)
+
+    assert set(store.retention.values()) == {getattr(airflow.sdk, "NEVER_EXPIRE", None)}
 
 
 def test_a_first_try_looks_nowhere(endpoint):
