@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecific
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import typing
@@ -131,8 +132,17 @@ def _read_tool(function: Any, field: str, problems: list[Problem]) -> Tool | Non
 
 def _name_of_type(function: Any) -> str:
     """Name a callable object by its class, and a partial by what it calls."""
-    inner = getattr(function, "func", None)
+    inner = _inside(function)[0]
     return str(getattr(inner, "__name__", None) or type(function).__name__)
+
+
+def _inside(function: Any) -> tuple[Any, frozenset[str]]:
+    """Give what a partial calls in the end, and the names of the arguments that are bound on the way."""
+    bound: frozenset[str] = frozenset()
+    while isinstance(function, functools.partial):
+        bound |= set(function.keywords)
+        function = function.func
+    return function, bound
 
 
 def _described_tool(function: Any, name: str, field: str, problems: list[Problem]) -> Tool | None:
@@ -153,9 +163,9 @@ def _described_tool(function: Any, name: str, field: str, problems: list[Problem
 
 def _documented(function: Any) -> Any:
     """Give what bears the docstring and the annotations: a partial's function, an object's ``__call__``."""
-    if inspect.isroutine(function):
-        return function
-    return getattr(function, "func", None) or type(function).__call__
+    inner = _inside(function)[0]
+    bears_it = inspect.isroutine(inner) or (inspect.isclass(inner) and inner is not function)
+    return inner if bears_it else type(inner).__call__
 
 
 def _arguments(
@@ -169,7 +179,8 @@ def _arguments(
         problems.append(Problem(field, found, "annotations of types that its module knows"))
         return {}
     fields: dict[str, Any] = {}
-    for parameter in signature.parameters.values():
+    bound = _inside(function)[1]
+    for parameter in (one for name, one in signature.parameters.items() if name not in bound):
         where = f"{field}.{parameter.name}"
         if parameter.kind not in _KINDS:
             problems.append(Problem(where, f"{name}'s {parameter.kind.description}", "a named parameter"))

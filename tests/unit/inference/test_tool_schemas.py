@@ -112,6 +112,31 @@ def test_a_partial_is_told_without_what_is_bound():
     assert tool.call({"day": "2026-03-04"}).startswith("Rome")
 
 
+def named(function, name):
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        functools.partial(weather, city="Rome"),
+        functools.partial(functools.partial(weather, city="Oslo"), city="Rome"),
+        functools.partial(named(functools.partial(weather, city="Rome"), "weather"), title="Sir"),
+    ],
+)
+def test_what_a_partial_binds_by_name_is_neither_offered_nor_taken(bound):
+    tool = read_tools([bound])["weather"]
+
+    schema = tool.spec["toolSpec"]["inputSchema"]["json"]
+    assert schema["required"] == ["day"]
+    assert "city" not in schema["properties"]
+    assert tool.description.startswith("Tell the weather")
+    assert tool.call({"day": "2026-03-04"}).startswith("Rome")
+    with pytest.raises(ArgumentsError, match="city: Extra inputs"):
+        tool.call({"day": "2026-03-04", "city": "Paris"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
