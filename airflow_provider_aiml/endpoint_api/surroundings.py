@@ -16,8 +16,10 @@ __all__ = ["Surroundings"]
 class Surroundings:
     """What others, or an earlier stack, have left in the account and region.
 
-    :param has_logging_role: apigateway:GetAccount names a CloudWatch role, and this stack does not hold the
-        resource :data:`~airflow_provider_aiml.endpoint_api.logical_ids.ACCOUNT`. Default: False.
+    :param has_logging_role: apigateway:GetAccount names a CloudWatch role, and this stack does not hold both
+        resources :data:`~airflow_provider_aiml.endpoint_api.logical_ids.ACCOUNT` and
+        :data:`~airflow_provider_aiml.endpoint_api.logical_ids.CLOUDWATCH_ROLE`: the first alone sets a
+        role that is not its own. Default: False.
     :param has_old_route: the stack holds a method or path that this template takes out. A deployment is made
         while that is still there, and would serve it for good; so the template is only for the way, with a
         deployment under an id of its own, and the one without this follows. Default: False.

@@ -94,9 +94,11 @@ class DeployChecksMixin(AwsClientMixin):
             found = "leave, while the account has no logging role in this region, so no stage can log"
             problem = Problem("account_logging_role", found, "if_missing, create, or a role's ARN")
             raise RequestError("The API cannot be deployed", problems=(problem,))
+        # A setting without a role of the stack's own is one that it was told by ARN: theirs, not ours.
+        made_role = {ids.ACCOUNT, ids.CLOUDWATCH_ROLE} <= held.keys()
         group = api.log_group_name is not None and ids.LOG_GROUP not in held
         return Surroundings(
-            has_logging_role=role and ids.ACCOUNT not in held,
+            has_logging_role=role and not made_role,
             has_log_group=group and self._has_log_group(str(api.log_group_name)),
         )
 

@@ -158,6 +158,16 @@ def test_an_account_that_has_a_logging_role_keeps_it(model, client):
     assert gateway.get_account()["cloudwatchRoleArn"] == theirs
 
 
+def test_if_missing_does_not_overwrite_a_role_that_the_stack_itself_was_told_to_set(model, client):
+    theirs = "arn:aws:iam::123456789012:role/platform"
+    deploy(account_logging_role=theirs)
+    result = deploy(account_logging_role="if_missing")
+
+    assert "cloudwatch_role_arn" not in result
+    assert client("apigateway").get_account()["cloudwatchRoleArn"] == theirs
+    assert deploy(account_logging_role="if_missing")["action"] == "unchanged"
+
+
 def test_a_logging_role_outlives_its_stack_and_serves_the_next(model, client):
     role = deploy()["cloudwatch_role_arn"]
     delete()
