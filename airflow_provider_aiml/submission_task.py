@@ -61,6 +61,8 @@ class SubmissionTask(AsyncOutputTask):
         again; ``invoke`` sends it at once, and it may be bought twice. Default: ``wait``.
     :param uncertain_timeout: seconds from the moment of sending. Default: 3,600.
     :param reinvoke: buy again, on purpose, what earlier tries bought. Default: False. (templated)
+    :param manifest_to: as for every wait; default: ``output_uri``, if it is a folder on S3, else the folder
+        for uploads. (templated)
     """
 
     operation: ClassVar[str] = "InvokeEndpointAsync"

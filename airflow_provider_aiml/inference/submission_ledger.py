@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_aiml.exceptions import StoredAnswerError
-from airflow_provider_aiml.inference.output_look import fault_code
+from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
 from airflow_provider_aiml.inference.paid_submission import SubmissionRecord
 
 if TYPE_CHECKING:
@@ -76,8 +76,15 @@ class ObjectPages:
         try:
             found = self.client.get_object(**self._address(name))
         except Exception as error:
-            if fault_code(error) in ("NoSuchKey", "404"):
+            code = fault_code(error)
+            if code in ("NoSuchKey", "404"):
                 return None
+            if code in DENIED_CODES:
+                hint = (
+                    f"allow s3:GetObject on {self.folder}/* and s3:ListBucket on the bucket for that prefix: "
+                    "without the second S3 answers 403, not 404, for a record that is not there yet"
+                )
+                raise _unusable("read", error, hint) from error
             raise
         with found["Body"] as body:
             return json.loads(body.read())
@@ -85,7 +92,12 @@ class ObjectPages:
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Keep ``value`` under ``name``."""
         body = json.dumps(value).encode()
-        self.client.put_object(**self._address(name), Body=body, ContentType="application/json")
+        try:
+            self.client.put_object(**self._address(name), Body=body, ContentType="application/json")
+        except Exception as error:
+            if fault_code(error) in DENIED_CODES:
+                raise _unusable("written", error, f"allow s3:PutObject on {self.folder}/*") from error
+            raise
 
     def _address(self, name: str) -> dict[str, str]:
         return {"Bucket": self.folder.bucket, "Key": f"{self.folder.key}/{name}.json"}
@@ -144,6 +156,8 @@ class SubmissionLedger:
             page.update({identity: records[identity].to_dict() for identity in members})
             try:
                 self.pages.put(name, page)
+            except StoredAnswerError:
+                raise
             except Exception as error:
                 raise _unusable("written", error) from error
 
@@ -151,6 +165,8 @@ class SubmissionLedger:
         if name not in self._known:
             try:
                 page = self.pages.get(name)
+            except StoredAnswerError:
+                raise
             except Exception as error:
                 raise _unusable("read", error) from error
             self._known[name] = dict(page) if isinstance(page, dict) else {}
@@ -164,8 +180,10 @@ def _by_page(identities: Iterable[str]) -> dict[str, list[str]]:
     return pages
 
 
-def _unusable(verb: str, error: Exception) -> StoredAnswerError:
+def _unusable(verb: str, error: Exception, hint: str | None = None) -> StoredAnswerError:
+    why = "without it a retry could buy an inference again, so nothing more is sent"
     return StoredAnswerError(
         f"The record of what was submitted cannot be {verb}: {fault_code(error) or type(error).__name__}",
-        hint="without it a retry could buy an inference again, so nothing more is sent",
+        code=fault_code(error),
+        hint=f"{hint}; {why}" if hint else why,
     )

@@ -240,7 +240,8 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
     :param payload_uris: or a list of where to read them from. (templated)
     :param input_locations: or a list of S3 objects that SageMaker itself shall read. (templated)
     :param upload_to: an S3 folder, ``s3://bucket/folder/``, for bodies that have to be uploaded; before
-        Airflow 3.3 also for the record of what was submitted. (templated)
+        Airflow 3.3 also for the record of what was submitted, and without ``manifest_to`` for the list of
+        what is awaited, where it is long (over 500). (templated)
     :param content_type: the body's MIME type. Default: ``application/json``. (templated)
     :param accept: the MIME type wanted for the output. (templated)
     :param custom_attributes: up to 1,024 visible ASCII characters that reach the container. (templated)

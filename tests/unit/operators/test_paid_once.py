@@ -273,6 +273,22 @@ def test_an_airflow_without_a_state_store_writes_beside_the_uploads(endpoint, re
     assert len(kept) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "permission"),
+    [
+        ("GET", r"s3:GetObject on s3://bucket/in/submissions/\w+/\* and s3:ListBucket"),
+        ("PUT", "s3:PutObject on"),
+    ],
+)
+def test_a_missing_permission_on_the_record_is_named(endpoint, method, permission):
+    endpoint.add_fault(f"s3:{method}", code="AccessDenied", status=403, count=1)
+
+    with pytest.raises(StoredAnswerError, match=permission) as failure:
+        run(make(upload_to="s3://bucket/in/"))
+    assert failure.value.code == "AccessDenied"
+    assert bought(endpoint) == 0
+
+
 def test_with_nowhere_to_write_an_output_is_found_by_its_derived_name(endpoint):
     for number in (1, 2):
         run(make(), try_number=number)
