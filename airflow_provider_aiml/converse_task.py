@@ -180,11 +180,11 @@ class ConverseTask(StreamedTask):
             check_place(self.history_uri, "history_uri")
             plan = self._plan(task_identity(context))
             outcome = self._found(plan)
-            store = None
             if outcome is None:
                 self.check(self.called_operation, plan.request, self.argument_names(plan.request))
-                identity = self.identity(context, plan.identified)
-                store = self.store(identity)
+            identity = self.identity(context, plan.identified)
+            store = self.store(identity)
+            if outcome is None:
                 outcome = self._hold(context, identity, plan, store)
                 self._append(plan, outcome)
             result = self._result(plan, outcome)

@@ -177,6 +177,15 @@ class TestHistory:
         assert run(converse(history_uri=TALK), try_number=2) == first
         assert len(asked(aws)) == 2
 
+    def test_a_retry_that_finds_its_turn_gives_what_the_first_try_gave(self, aws, s3):
+        ask = {"history_uri": TALK, "output_uri": "s3://bucket/answers/", "result_expression": "@"}
+
+        first = run(converse(**ask))
+
+        assert run(converse(**ask), try_number=2) == first
+        assert first["output_uri"].startswith("s3://bucket/answers/")
+        assert len(asked(aws)) == 1
+
     def test_reinvoke_says_it_once_more(self, aws, s3, read):
         run(converse(history_uri=TALK))
         run(converse(history_uri=TALK, reinvoke=True))
