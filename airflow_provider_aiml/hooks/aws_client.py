@@ -28,7 +28,7 @@ from botocore.loaders import Loader, create_loader
 from airflow_provider_aiml.exceptions import AwsConfigurationError, InferenceError
 from airflow_provider_aiml.hooks.client_config import ClientConfig, operator_config
 from airflow_provider_aiml.hooks.connection_rules import check_connection, unknown_connection
-from airflow_provider_aiml.inference.errors import translate
+from airflow_provider_aiml.inference.errors import not_sent, translate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -171,7 +171,8 @@ class AwsClientMixin(_Base):
 
     def _unusable(self, error: Exception) -> InferenceError:
         if isinstance(error, BotoCoreError | ClientError):
-            return translate(error, operation="Making the client", service=self.service_name)
+            failure = translate(error, operation="Making the client", service=self.service_name)
+            return not_sent(failure) if failure.may_have_been_billed else failure
         return AwsConfigurationError(
             f"Making the {self.service_name} client failed ({type(error).__name__})",
             hint="check verify, endpoint_url and service_config of the connection",

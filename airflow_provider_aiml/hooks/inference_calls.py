@@ -27,7 +27,7 @@ from airflow_provider_aiml.hooks.event_streams import (
     EventStream,
     async_call_errors,
 )
-from airflow_provider_aiml.inference.errors import translate
+from airflow_provider_aiml.inference.errors import not_sent, translate
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 from airflow_provider_aiml.inference.requests import check_request
 from airflow_provider_aiml.inference.retry import RetryPolicy, acall_with_retries, call_with_retries
@@ -56,6 +56,7 @@ class _Call:
 
     :param model: botocore's operation model.
     :param request: the API members.
+    :param sent: whether the last attempt left; it does not while its credentials cannot be had.
     :param received: the raw body that botocore parses; None where it gives the body as it is.
     :param headers: the headers that came with it.
     """
@@ -64,6 +65,7 @@ class _Call:
     request: dict[str, Any]
     attempts: int = 0
     bytes_out: int = 0
+    sent: bool = False
     started: float = field(default_factory=time.monotonic)
     received: bytes | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class _Call:
 
     @contextmanager
     def attempt(self, quiet: bool) -> Iterator[None]:
-        self.received = None
+        self.sent, self.received = False, None
         token = _current.set(self)
         try:
             with quiet_libraries(quiet):
@@ -109,6 +111,7 @@ _current: ContextVar[_Call | None] = ContextVar("airflow_provider_aiml_current_c
 def _note_sending(request: Any, **_: Any) -> None:
     """Count what really goes out, botocore's own retries included."""
     if call := _current.get():
+        call.sent = True
         call.attempts += 1
         call.bytes_out = len(request.body) if isinstance(request.body, bytes | bytearray | str) else 0
 
@@ -319,7 +322,7 @@ class InferenceCallsMixin(AwsClientMixin):
         )
         if call.received is not None and isinstance(failure, ResponseError):
             return _spoiled(call, "the answer is malformed", failure.code)
-        return failure
+        return failure if call.sent or not failure.may_have_been_billed else not_sent(failure)
 
     def _explainer(self, call: _Call) -> Any:
         return lambda error: self._explain(error, call)

@@ -8,73 +8,31 @@ words are quoted up to 2 KB, unless that is turned off.
 
 from __future__ import annotations
 
-import json
 import re
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
-from botocore.eventstream import ParserError
-from botocore.parsers import ResponseParserError
 
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
-    AwsConfigurationError,
     BusyError,
     EndpointNotReadyError,
     InferenceError,
     ModelFailedError,
-    RequestError,
-    ResponseError,
     ServiceRefusedError,
     UnknownOutcomeError,
 )
 from airflow_provider_aiml.inference.error_codes import Meaning, iam_action, meaning_or_unknown
+from airflow_provider_aiml.inference.unanswered import never_answered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["AskedToWaitError", "quote", "retry_after", "translate"]
+__all__ = ["AskedToWaitError", "not_sent", "quote", "retry_after", "translate"]
 
 QUOTE_BYTES = 2048
 """The most of a model's or service's own words that goes into an error."""
-
-_CONFIGURATION_ERRORS: tuple[type[BaseException], ...] = (
-    boto.NoCredentialsError,
-    boto.PartialCredentialsError,
-    boto.CredentialRetrievalError,
-    boto.MetadataRetrievalError,
-    boto.NoAuthTokenError,
-    boto.TokenRetrievalError,
-    boto.UnauthorizedSSOTokenError,
-    boto.SSOError,
-    boto.NoRegionError,
-    boto.InvalidRegionError,
-    boto.ProfileNotFound,
-    boto.ConfigNotFound,
-    boto.ConfigParseError,
-    boto.InvalidConfigError,
-    boto.InvalidProxiesConfigError,
-    boto.UnknownEndpointError,
-    boto.EndpointProviderError,
-    boto.UnknownServiceError,
-    boto.InvalidRetryConfigurationError,
-    boto.UnknownSignatureVersionError,
-    boto.UnsupportedSignatureVersionError,
-    boto.InvalidDefaultsMode,
-    boto.MissingDependencyException,
-)
-_HINTS: dict[type[BaseException], str] = {
-    boto.NoRegionError: "set region_name on the task, in the connection's extra, or in AWS_DEFAULT_REGION",
-    boto.InvalidRegionError: "correct region_name on the task or in the connection's extra",
-    boto.NoCredentialsError: "give the connection keys, profile_name or role_arn, or the worker a role",
-    boto.PartialCredentialsError: "give both the access key id and the secret access key",
-    boto.ProfileNotFound: "correct profile_name in the connection's extra, or mount ~/.aws on the worker",
-    boto.InvalidProxiesConfigError: "correct proxies in the connection's config_kwargs or in botocore_config",
-}
-_TRANSIENT = (boto.CredentialRetrievalError, boto.MetadataRetrievalError)
 
 
 class AskedToWaitError(BusyError):
@@ -123,7 +81,20 @@ def translate(
     if isinstance(error, boto.ClientError):
         answer = _Answer(error, operation, service)
         return answer.translated(quote_model_errors, quote_service_messages)
-    return _never_answered(error, operation)
+    return never_answered(error, operation)
+
+
+def not_sent(failure: InferenceError) -> BusyError:
+    """Say that the call itself never left, for what it needs first, its credentials, could not be had.
+
+    :param failure: what happened on the way.
+    """
+    return BusyError(
+        f"{failure.message}; nothing was sent",
+        code=failure.code,
+        request_id=failure.request_id,
+        hint="check the way to what gives the connection its keys, such as STS (VPC endpoint, NAT, DNS)",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,90 +264,3 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
         False,
     ),
 )
-
-
-def _never_answered(error: BaseException, operation: str) -> InferenceError:
-    """Judge what went wrong on this side of the wire."""
-    if isinstance(error, boto.ParamValidationError):
-        return RequestError(f"{operation}: botocore found the request invalid", hint="see validate")
-    if isinstance(error, _CONFIGURATION_ERRORS):
-        hint = next((text for kind, text in _HINTS.items() if isinstance(error, kind)), None)
-        words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
-        return AwsConfigurationError(
-            f"{operation}: the connection's settings cannot be used ({words})",
-            code=type(error).__name__,
-            retryable=isinstance(error, _TRANSIENT),
-            hint=hint or "check the connection's extra and the worker's AWS settings",
-        )
-    if isinstance(error, ResponseParserError | ParserError | json.JSONDecodeError):
-        return ResponseError(f"{operation}: the answer is malformed", code=type(error).__name__)
-    if isinstance(error, boto.SSLError) and not _broke_off(error):
-        return AwsConfigurationError(
-            f"{operation}: no trusted TLS connection to {_host(error)}",
-            code="SSLError",
-            hint="set verify to the CA bundle of your proxy or endpoint, or correct endpoint_url",
-        )
-    if _never_connected(error):
-        return BusyError(
-            f"{operation}: no connection to {_host(error)}",
-            code=type(error).__name__,
-            hint="check region_name, endpoint_url, proxies and the way to AWS (VPC endpoint, NAT, DNS)",
-        )
-    return _lost(error, operation)
-
-
-def _lost(error: BaseException, operation: str) -> UnknownOutcomeError:
-    timed_out = isinstance(error, boto.ReadTimeoutError | TimeoutError)
-    what = "no answer came in time" if timed_out else "the connection broke before the answer was whole"
-    hint = "raise read_timeout in botocore_config, or make the request smaller" if timed_out else None
-    return UnknownOutcomeError(f"{operation}: {what}", code=type(error).__name__, hint=hint)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give the error and what it wraps: in ``kwargs`` (botocore), ``reason``, ``args`` or as its cause."""
-    queue: list[Any] = [error]
-    seen: set[int] = set()
-    while queue:
-        found = queue.pop(0)
-        if not isinstance(found, BaseException) or id(found) in seen:
-            continue
-        seen.add(id(found))
-        yield found
-        kept = getattr(found, "kwargs", None)
-        queue.extend([kept.get("error")] if isinstance(kept, dict) else [])
-        queue.extend([found.__cause__, found.__context__, getattr(found, "reason", None), *found.args])
-
-
-def _never_connected(error: BaseException) -> bool:
-    """Say whether the request surely never reached AWS.
-
-    aiobotocore calls every lost connection ``EndpointConnectionError`` (seen with 3.10.0), so for aiohttp the
-    wrapped error decides: only its connector errors come before anything was sent.
-    """
-    if isinstance(error, boto.ConnectTimeoutError | boto.ProxyConnectionError):
-        return True
-    if not isinstance(error, boto.EndpointConnectionError):
-        return False
-    wrapped = getattr(error, "kwargs", {}).get("error")
-    from_aiohttp = type(wrapped).__module__.startswith("aiohttp")
-    return not from_aiohttp or _is_connector_error(wrapped)
-
-
-def _is_connector_error(error: object) -> bool:
-    return any(kind.__name__ == "ClientConnectorError" for kind in type(error).__mro__)
-
-
-def _broke_off(error: boto.SSLError) -> bool:
-    """Say whether TLS ended in the middle of things, after a request may have gone out."""
-    found = list(_causes(error))
-    if any(_is_connector_error(cause) for cause in found):
-        return False
-    return any(
-        isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError) for cause in found
-    )
-
-
-def _host(error: BaseException) -> str:
-    kept = getattr(error, "kwargs", {})
-    address = str(kept.get("endpoint_url") or kept.get("proxy_url") or "")
-    return urlsplit(address).hostname or "AWS"

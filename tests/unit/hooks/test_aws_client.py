@@ -8,7 +8,12 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow_provider_aiml.exceptions import AccessDeniedError, AwsConfigurationError
+from airflow_provider_aiml.exceptions import (
+    AccessDeniedError,
+    AwsConfigurationError,
+    BusyError,
+    UnknownOutcomeError,
+)
 from airflow_provider_aiml.hooks.aws_client import S3Hook, _renew_in_thread
 from airflow_provider_aiml.hooks.bedrock_runtime import BedrockRuntimeHook
 from airflow_provider_aiml.hooks.sagemaker_runtime import SageMakerRuntimeHook
@@ -254,6 +259,55 @@ def test_a_role_that_may_not_be_assumed_is_an_error_of_ours(call, role, wire, re
     with pytest.raises(AccessDeniedError) as raised:
         call(SageMakerRuntimeHook(role()))
     assert "sts:AssumeRole" in raised.value.hint
+
+
+@pytest.mark.parametrize("broken", ["hanging", "reset"])
+def test_sts_that_does_not_answer_means_that_nothing_was_sent(call, role, wire, reply, broken):
+    wire.default = wire.hang() if broken == "hanging" else reply(reset=True)
+    hook = SageMakerRuntimeHook(role(config_kwargs={"read_timeout": 0.2, "retries": {"max_attempts": 0}}))
+
+    with pytest.raises(BusyError, match="nothing was sent") as raised:
+        call(hook)
+
+    assert not raised.value.may_have_been_billed
+    assert "STS" in raised.value.hint
+    assert all(b"AssumeRole" in request.body for request in wire.requests)
+
+
+def test_a_renewal_that_fails_means_that_nothing_was_sent(call, role, wire, reply):
+    wire.reply(sts_answer(reply, minutes=1))
+    wire.default = reply(reset=True)
+    hook = SageMakerRuntimeHook(role(config_kwargs={"retries": {"max_attempts": 0}}), **ONE)
+
+    with pytest.raises(BusyError, match="nothing was sent") as raised:
+        call(hook)
+
+    assert not raised.value.may_have_been_billed
+    assert all(b"AssumeRole" in request.body for request in wire.requests)
+
+
+def test_a_call_that_left_after_a_renewal_may_have_been_billed(role, wire, reply):
+    wire.reply(sts_answer(reply, minutes=1), sts_answer(reply, minutes=1), reply(reset=True))
+    hook = SageMakerRuntimeHook(role(), **ONE)
+
+    with pytest.raises(UnknownOutcomeError):
+        invoke(hook)
+
+    assert [b"AssumeRole" in request.body for request in wire.requests] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"verify": "/no/such.pem"}, {"config": {"client_cert": "/no/such.pem"}}]
+)
+def test_a_tls_file_that_is_not_there_is_an_error_of_ours(call, connect, wire, settings):
+    conn_id = connect(endpoint_url=wire.url.replace("http:", "https:"))
+
+    with pytest.raises(AwsConfigurationError) as raised:
+        call(SageMakerRuntimeHook(conn_id, **ONE, **settings))
+
+    assert not raised.value.may_have_been_billed
+    assert "verify" in raised.value.hint
+    assert not wire.requests
 
 
 def test_sts_keeps_the_connection_s_own_settings(role, wire, reply):

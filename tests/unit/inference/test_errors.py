@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 
 import pytest
@@ -26,6 +27,7 @@ from botocore.parsers import ResponseParserError
 from botocore.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.exceptions import ProtocolError
 
 CANARY = "canary-4711"
 SERVICES = ("sagemaker-runtime", "bedrock-runtime")
@@ -380,6 +382,39 @@ def test_settings_that_cannot_be_used_name_what_to_change(error, words):
     assert isinstance(translated, AwsConfigurationError)
     assert words in translated.hint
     assert CANARY not in str(translated)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        FileNotFoundError(errno.ENOENT, CANARY),
+        PermissionError(errno.EACCES, CANARY),
+        IsADirectoryError(errno.EISDIR, CANARY),
+        ProtocolError("Connection aborted.", FileNotFoundError(errno.ENOENT, CANARY)),
+        ssl.SSLError(1, "[SSL] PEM lib (_ssl.c:3905)"),
+    ],
+)
+@pytest.mark.parametrize("wrapper", [boto.HTTPClientError, boto.ConnectionClosedError])
+def test_a_file_of_the_tls_settings_that_cannot_be_read_means_that_nothing_was_sent(wrapper, cause):
+    error = translate(wrapper(error=cause, endpoint_url=URL), operation="Converse")
+
+    assert isinstance(error, AwsConfigurationError)
+    assert not error.may_have_been_billed
+    assert "client_cert" in error.hint
+    assert CANARY not in str(error)
+
+
+@pytest.mark.parametrize(
+    "cause", [PermissionError(errno.EPERM, "a firewall"), ssl.SSLError(1, "[SSL: BAD_RECORD_MAC]"), None]
+)
+def test_other_causes_leave_the_outcome_unknown(cause):
+    try:
+        raise FileNotFoundError("what the caller was handling")
+    except FileNotFoundError as handled:
+        error = boto.HTTPClientError(error=cause)
+        error.__context__ = handled
+
+    assert isinstance(translate(error, operation="Converse"), UnknownOutcomeError)
 
 
 def test_credentials_that_could_not_be_fetched_may_be_there_next_time():
