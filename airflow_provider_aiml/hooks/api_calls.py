@@ -5,6 +5,7 @@ for them, only its session and its signer.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import closing
 from functools import cached_property
@@ -15,6 +16,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.httpsession import URLLib3Session
+from botocore.session import Session
+from botocore.utils import get_environ_proxies
 
 from airflow_provider_aiml.endpoint_api.client import ApiRequest, answer_failure, region_of
 from airflow_provider_aiml.exceptions import (
@@ -24,6 +27,7 @@ from airflow_provider_aiml.exceptions import (
     UnknownOutcomeError,
 )
 from airflow_provider_aiml.hooks.aws_client import AwsClientMixin
+from airflow_provider_aiml.hooks.client_config import ClientConfig
 from airflow_provider_aiml.inference.errors import translate
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 from airflow_provider_aiml.inference.retry import RetryPolicy, call_with_retries
@@ -37,13 +41,17 @@ log = logging.getLogger(__name__)
 
 READ_TIMEOUT = 305.0
 """Seconds to wait for an API's answer: a Regional one may take 300, and a shorter wait loses paid answers."""
-CONNECT_TIMEOUT = 10.0
 
 
 class ApiCallsMixin(AwsClientMixin):
-    """Calling an API."""
+    """Calling an API.
 
-    retry_policy: RetryPolicy
+    The session is set up as botocore sets up a client's: proxies and CA bundles of the environment, and what
+    the connection's ``config_kwargs`` and the operator's ``botocore_config`` say of proxies, certificates and
+    ``connect_timeout``. Their ``retries`` bound our own attempts, for botocore makes none here.
+    """
+
+    retry_args: Mapping[str, Any] | None
     log_payloads: bool
     quote_model_errors: bool
 
@@ -121,10 +129,11 @@ class ApiCallsMixin(AwsClientMixin):
         parts = urlsplit(url)
         request.headers["Host"] = parts.netloc
         if override := self.conn_config.get_service_endpoint_url("execute-api"):
-            request.url = override.rstrip("/") + url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+            url = override.rstrip("/") + url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+            request.url = url
         started = time.monotonic()
         try:
-            with quiet_libraries(not self.log_payloads), closing(self._http(timeout)) as http:
+            with quiet_libraries(not self.log_payloads), closing(self._http(url, timeout)) as http:
                 response = http.send(request.prepare())
                 body = response.content
         except (BotoCoreError, HTTPClientError) as error:
@@ -147,20 +156,40 @@ class ApiCallsMixin(AwsClientMixin):
         _check_whole(answered, body)
         return {"StatusCode": response.status_code, "Headers": answered, "Body": body}
 
-    def _http(self, timeout: float) -> URLLib3Session:
+    def _http(self, url: str, timeout: float) -> URLLib3Session:
+        """Make a session for one call, as ``botocore.endpoint.EndpointCreator`` makes a client's."""
+        config: Any = self._call_config.config
         settings: dict[str, Any] = {
-            "verify": True if self.verify is None else self.verify,
-            "proxies": self._proxies,
-            "timeout": (CONNECT_TIMEOUT, timeout),
+            "verify": self._verified_by,
+            "proxies": get_environ_proxies(url) if config.proxies is None else config.proxies,
+            "proxies_config": config.proxies_config,
+            "client_cert": config.client_cert,
+            "timeout": (config.connect_timeout, timeout),
             "max_pool_connections": 1,
         }
         return URLLib3Session(**settings)
 
     @cached_property
-    def _proxies(self) -> dict[str, str]:
-        """The proxies of the connection's or the operator's settings."""
-        found: dict[str, str] = getattr(self.client_config.config, "proxies", None) or {}
-        return found
+    def _verified_by(self) -> bool | str:
+        """What TLS is verified by: the hook's or connection's setting, the profile's or the environment's."""
+        if self.verify is not None:
+            return self.verify
+        # Not the hook's session, which may ask STS, and unsigned calls need no identity.
+        settings = Session(profile=self.conn_config.profile_name)
+        bundle: str | None = settings.get_config_variable("ca_bundle")
+        return bundle or os.environ.get("REQUESTS_CA_BUNDLE") or True
+
+    @cached_property
+    def _call_config(self) -> ClientConfig:
+        return ClientConfig.of_paid_calls(
+            READ_TIMEOUT, self.conn_config.botocore_config, self._operator_config
+        )
+
+    @cached_property
+    def retry_policy(self) -> RetryPolicy:
+        """How often and how fast this hook sends again what surely did not run."""
+        config = self._call_config
+        return RetryPolicy.from_args(self.retry_args, config.botocore_attempts or config.attempts_bound)
 
 
 def _check_whole(headers: Mapping[str, str], body: bytes) -> None:

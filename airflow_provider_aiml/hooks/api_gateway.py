@@ -33,7 +33,8 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         ``aws_default``, the only one that may be missing.
     :param region_name: the AWS region; default: the connection's, else the environment's.
     :param verify: False, or the path of a CA bundle, for TLS; default: the connection's.
-    :param config: botocore's settings, for CloudFormation and its like.
+    :param config: botocore's settings, for CloudFormation and its like; of them :meth:`invoke` heeds proxies,
+        certificates and ``connect_timeout``, and ``retries`` as the most attempts.
     :param validate: False leaves the check of :meth:`invoke`'s arguments out. Default: True.
     :param retry_args: ``attempts``, ``base`` and ``cap`` of
         :class:`~airflow_provider_aiml.inference.retry.RetryPolicy`, for :meth:`invoke`.
@@ -59,7 +60,8 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         quote_model_errors: bool = True,
     ) -> None:
         super().__init__(aws_conn_id, region_name=region_name, verify=verify, config=config)
-        self.retry_policy = RetryPolicy.from_args(retry_args)
+        RetryPolicy.from_args(retry_args)
+        self.retry_args = retry_args
         self.validate = validate
         self.log_payloads = log_payloads
         self.quote_model_errors = quote_model_errors
