@@ -60,6 +60,7 @@ _MODEL_TIMED_OUT = Meaning(
     hint="make the request smaller, or use the asynchronous operation",
 )
 _MODEL_FAILED = Meaning(ModelFailedError, "the model failed")
+_MODEL_BROKE_OFF = Meaning(ModelFailedError, "the model's answer broke off", retryable=True)
 _DENIED = Meaning(
     AccessDeniedError,
     "the identity of the connection may not do this",
@@ -132,7 +133,7 @@ _MEANINGS: dict[str, Meaning] = {
     "requesttimeout": _SERVER_FAULT,
     "modeltimeout": _MODEL_TIMED_OUT,
     "modelerror": _MODEL_FAILED,
-    "modelstreamerror": _MODEL_FAILED,
+    "modelstreamerror": _MODEL_BROKE_OFF,
     "accessdenied": _DENIED,
     "unauthorizedoperation": _DENIED,
     "notauthorized": _DENIED,

@@ -136,7 +136,7 @@ class _Answer:
         meaning = meaning_or_unknown(self.code)
         in_stream = isinstance(self.error, boto.EventStreamError)
         if issubclass(meaning.error_class, ModelFailedError):
-            return self._model_failed(quote_model_errors)
+            return self._model_failed(meaning, quote_model_errors)
         if self._about_credentials():
             return self._no_credentials(meaning)
         message = f"{self.asked}: {meaning.summary}"
@@ -148,7 +148,7 @@ class _Answer:
             return self._busy(message, meaning)
         return self._refused(message, meaning)
 
-    def _model_failed(self, quote_model_errors: bool) -> ModelFailedError:
+    def _model_failed(self, meaning: Meaning, quote_model_errors: bool) -> ModelFailedError:
         given = self.response.get("OriginalStatusCode") or self.response.get("originalStatusCode")
         status = int(str(given)) if str(given).isdigit() else None
         log_stream = self.response.get("LogStreamArn")
@@ -160,7 +160,7 @@ class _Answer:
             model_message=quote(str(words)) if words and quote_model_errors else None,
             original_status=status,
             log_stream_arn=log_stream,
-            retryable=status is not None and (status >= 500 or status == 429),
+            retryable=meaning.retryable if status is None else status >= 500 or status == 429,
             hint=f"the container's log is {log_stream}" if log_stream else None,
             **self.facts,
         )

@@ -61,7 +61,7 @@ EXPECTED = {
     "sagemaker-runtime:InternalStreamFailure": (UnknownOutcomeError, True, True, None),
     "sagemaker-runtime:ModelError": (ModelFailedError, False, True, None),
     "sagemaker-runtime:ModelNotReadyException": (BusyError, True, False, "retry_args"),
-    "sagemaker-runtime:ModelStreamError": (ModelFailedError, False, True, None),
+    "sagemaker-runtime:ModelStreamError": (ModelFailedError, True, True, None),
     "sagemaker-runtime:ServiceUnavailable": (BusyError, True, False, None),
     "sagemaker-runtime:ValidationError": (ServiceRefusedError, False, False, None),
     "bedrock-runtime:AccessDeniedException": (AccessDeniedError, False, False, "bedrock:InvokeModel"),
@@ -69,7 +69,7 @@ EXPECTED = {
     "bedrock-runtime:InternalServerException": (UnknownOutcomeError, True, True, None),
     "bedrock-runtime:ModelErrorException": (ModelFailedError, False, True, None),
     "bedrock-runtime:ModelNotReadyException": (BusyError, True, False, "retry_args"),
-    "bedrock-runtime:ModelStreamErrorException": (ModelFailedError, False, True, None),
+    "bedrock-runtime:ModelStreamErrorException": (ModelFailedError, True, True, None),
     "bedrock-runtime:ModelTimeoutException": (UnknownOutcomeError, True, True, "asynchronous"),
     "bedrock-runtime:ResourceNotFoundException": (EndpointNotReadyError, False, False, "region_name"),
     "bedrock-runtime:ServiceQuotaExceededException": (ServiceRefusedError, False, False, "quota"),
@@ -286,8 +286,26 @@ def test_whatever_breaks_a_stream_that_has_begun_may_have_been_billed(code):
     assert error.may_have_been_billed
 
 
-def test_a_model_that_fails_in_a_stream_is_a_failed_model():
-    assert isinstance(of("modelStreamErrorException", stream=True), ModelFailedError)
+@pytest.mark.parametrize(
+    ("members", "retryable"),
+    [
+        ({}, True),
+        ({"ErrorCode": "StreamBroken"}, True),
+        ({"ErrorCode": "ModelInvocationTimeExceeded"}, True),
+        ({"originalStatusCode": 500}, True),
+        ({"originalStatusCode": 429}, True),
+        ({"originalStatusCode": 400}, False),
+    ],
+)
+@pytest.mark.parametrize("code", ["modelStreamErrorException", "ModelStreamError"])
+def test_a_model_s_broken_stream_may_be_whole_next_time_unless_its_status_says_otherwise(
+    code, members, retryable
+):
+    error = of(code, stream=True, **members)
+
+    assert isinstance(error, ModelFailedError)
+    assert error.retryable is retryable
+    assert error.may_have_been_billed
 
 
 def test_a_retry_after_is_read():
