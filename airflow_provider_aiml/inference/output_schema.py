@@ -112,7 +112,7 @@ class OutputSchema:
         for candidate in (text.strip(), _fenced(text)):
             try:
                 answer = json.loads(candidate)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             return self.read(answer)
         problem = Problem("$", f"text of {len(text)} characters that is not JSON", "JSON")
@@ -121,8 +121,15 @@ class OutputSchema:
     def read(self, answer: Any) -> Any:
         """Check an answer; give it without its wrapper, as JSON values.
 
-        :raises MisfitError: it does not fit.
+        :raises MisfitError: it does not fit, or is nested too deep to be looked at.
         """
+        try:
+            return self._fitting(answer)
+        except RecursionError:
+            problem = Problem("$", "nested too deep", "an answer of the schema's shape")
+        raise MisfitError((problem,), "The answer is nested too deep.")
+
+    def _fitting(self, answer: Any) -> Any:
         errors = sorted(self._validator.iter_errors(answer), key=lambda error: error.json_path)
         if errors:
             told = "\n".join(f"{error.json_path}: {error.message}" for error in errors[:_MOST_PROBLEMS])

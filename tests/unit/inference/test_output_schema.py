@@ -193,3 +193,22 @@ def test_a_model_that_has_no_json_schema_is_refused():
 
     with pytest.raises(RequestError, match="a model that has no JSON schema"):
         OutputSchema.of(Odd)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"urgency": ' * 200_000, "```json\n" + "[" * 200_000 + "```"]
+)
+def test_an_answer_of_endless_depth_is_a_misfit(text):
+    with pytest.raises(MisfitError):
+        OutputSchema.of(TICKET).read_text(text)
+
+
+def test_an_answer_too_deep_to_be_looked_at_is_a_misfit():
+    tree = {"$defs": {"t": {"type": "array", "items": {"$ref": "#/$defs/t"}}}, "$ref": "#/$defs/t"}
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    with pytest.raises(MisfitError) as caught:
+        OutputSchema.of(tree).read({"result": deep})
+    assert caught.value.told
