@@ -163,14 +163,14 @@ def json_bytes(value: Any) -> bytes:
 
 
 def from_json(value: Any) -> Any:
-    """Reverse :func:`to_json` for bytes.
+    """Reverse :func:`to_json` for bytes. What a model or a tool wrote holds none, whatever it looks like.
 
     :raises RequestError: what claims to be base64 is not.
     """
     if isinstance(value, Mapping):
         if set(value) == {BYTES_KEY}:
             return _decode(value[BYTES_KEY])
-        return {key: from_json(item) for key, item in value.items()}
+        return {key: item if key in _DOCUMENTS else from_json(item) for key, item in value.items()}
     return [from_json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -129,6 +129,13 @@ def test_a_response_becomes_json_whatever_is_in_it():
     }
 
 
+def test_what_a_model_or_a_tool_wrote_is_never_taken_for_bytes():
+    use = {"toolUse": {"toolUseId": "t", "name": "put", "input": {"doc": {"$base64": "not base64!"}}}}
+    result = {"toolResult": {"toolUseId": "t", "content": [{"json": {"$base64": "QUJD"}}]}}
+
+    assert from_json([use, result]) == [use, result]
+
+
 @given(st.dictionaries(st.sampled_from(["a", "b"]), json_values | st.binary() | st.lists(st.binary())))
 def test_bytes_survive_xcom(value):
     assert from_json(json.loads(json.dumps(to_json(value)))) == value
