@@ -16,6 +16,7 @@ from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.closed_schema import closed
 from airflow_provider_aiml.inference.conversation import message_text
 from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
+from airflow_provider_aiml.inference.tool_calls import client_uses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +110,7 @@ def read_answer(message: Mapping[str, Any], schema: OutputSchema, mode: Mode) ->
 
 
 def correction(message: Mapping[str, Any], misfit: MisfitError, mode: Mode) -> list[dict[str, Any]]:
-    """Give the content of the user's message that asks for a better answer.
+    """Give the content of the user's message that asks for a better answer: each call gets its result.
 
     :param message: the model's message.
     :param misfit: what is wrong with it.
@@ -117,7 +118,7 @@ def correction(message: Mapping[str, Any], misfit: MisfitError, mode: Mode) -> l
     """
     by_tool = f" by calling {ANSWER_TOOL}" if mode == "tool" else ", with the JSON alone"
     told = f"The answer does not fit its JSON schema:\n{misfit.told}\nGive the whole answer again{by_tool}."
-    uses = _answer_uses(message)
+    uses = client_uses(message)
     if not uses:
         return [{"text": told}]
     return [
@@ -127,13 +128,15 @@ def correction(message: Mapping[str, Any], misfit: MisfitError, mode: Mode) -> l
 
 
 def answer_message(message: Mapping[str, Any], answer: Any, mode: Mode) -> dict[str, Any]:
-    """Give the model's message as a history keeps it: the answer tool's call becomes text.
+    """Give the model's message as a history keeps it: the answer tool's call becomes text, others go.
 
     Bedrock refuses a conversation in which a tool's call has no result, or its tool is not there any more.
     """
-    if mode == "native" or not _answer_uses(message):
+    if mode == "native" or not client_uses(message):
         return dict(message)
     rest = [block for block in message["content"] if "toolUse" not in block]
+    if not _answer_uses(message):
+        return {**message, "content": rest}
     return {**message, "content": [*rest, {"text": json.dumps(answer, ensure_ascii=False)}]}
 
 

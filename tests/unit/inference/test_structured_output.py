@@ -107,6 +107,17 @@ def test_a_correction_tells_the_model_what_was_wrong_in_the_way_it_answered():
     assert all(block["toolResult"]["status"] == "error" for block in results)
 
 
+def test_a_call_of_a_tool_that_there_is_not_gets_its_result_in_a_correction():
+    misfit = MisfitError((), "There is no answer.")
+
+    (result,) = correction(said({"text": "So:"}, called({}, "other", "t7")), misfit, "tool")
+
+    assert result["toolResult"]["toolUseId"] == "t7"
+    assert ANSWER_TOOL in result["toolResult"]["content"][0]["text"]
+    kept = answer_message(said({"text": "{}"}, called({}, "other")), {}, "tool")
+    assert kept == said({"text": "{}"})
+
+
 def test_a_history_keeps_the_answer_as_text_so_that_it_can_go_on():
     reasoning = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
 
