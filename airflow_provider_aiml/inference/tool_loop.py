@@ -182,7 +182,8 @@ class ToolLoop:
         """
         while True:
             if not progress.turns or progress.turns[-1].replied:
-                self._mind_limits(progress)
+                wants_tools = bool(progress.turns) and progress.turns[-1].kind == "tools"
+                self._mind_limits(progress, wants_tools=wants_tools)
                 self._ask(progress)
             outcome = self._settle(progress)
             if outcome is not None:
@@ -222,6 +223,8 @@ class ToolLoop:
         turn = progress.turns[-1]
         check_stop_reason(turn.stop_reason, self.fail_on, self._outcome(progress).facts())
         if turn.stop_reason == "tool_use" and self._has_calls(turn):
+            # Before they run: past a limit, the model would never be told what they gave.
+            self._mind_limits(progress, wants_tools=True)
             self._run_tools(turn, progress)
             return None
         if self.schema is None:
@@ -272,7 +275,7 @@ class ToolLoop:
             hint="describe the fields in the schema, make it simpler, or raise schema_retries",
         ) from None
 
-    def _mind_limits(self, progress: Progress) -> None:
+    def _mind_limits(self, progress: Progress, *, wants_tools: bool) -> None:
         if not progress.turns:
             return
         asked = len(progress.turns) - progress.count("correction")
@@ -280,7 +283,7 @@ class ToolLoop:
         most = self.limits.max_total_tokens
         why: InferenceError | None = None
         facts = {"result": self._outcome(progress).facts()}
-        if asked >= self.limits.max_turns and progress.turns[-1].kind == "tools":
+        if asked >= self.limits.max_turns and wants_tools:
             why = TurnLimitError(
                 f"The model still asks for tools after {asked} turns",
                 hint="raise max_turns, or say in the system prompt when to stop",

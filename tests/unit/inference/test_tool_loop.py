@@ -199,11 +199,13 @@ def test_what_a_tool_returns_becomes_text_or_a_json_object(returned, content):
 
 def test_a_loop_without_end_is_ended_and_what_there_is_is_kept():
     model = Model(*[reply({"text": SECRET}, use("add", {"a": 1, "b": 1}))] * 9)
+    tools = Tools()
 
     with pytest.raises(TurnLimitError, match="still asks for tools after 3 turns") as caught:
-        loop(model, limits=Limits(max_turns=3)).run(Progress())
+        loop(model, tools.box(), limits=Limits(max_turns=3)).run(Progress())
 
     assert len(model.requests) == 3
+    assert len(tools.ran) == 2, "what the third turn asks for could never be told to the model"
     assert caught.value.result["turns"] == 3
     assert caught.value.result["usage"]["totalTokens"] == 45
     assert SECRET in str(caught.value.result)
@@ -212,11 +214,24 @@ def test_a_loop_without_end_is_ended_and_what_there_is_is_kept():
 
 def test_a_limit_of_tokens_ends_the_loop_before_the_next_request():
     model = Model(*[reply(use("add", {"a": 1, "b": 1}))] * 9)
+    tools = Tools()
 
     with pytest.raises(TurnLimitError, match="30 tokens were used by 2 turns"):
-        loop(model, limits=Limits(max_total_tokens=30)).run(Progress())
+        loop(model, tools.box(), limits=Limits(max_total_tokens=30)).run(Progress())
 
-    assert len(model.requests) == 2
+    assert (len(model.requests), len(tools.ran)) == (2, 1)
+
+
+def test_a_limit_that_was_raised_goes_on_with_the_tools_that_were_asked_for():
+    model = Model(reply(use("add", {"a": 1, "b": 2})), text("3"))
+    tools, progress = Tools(), Progress()
+
+    with pytest.raises(TurnLimitError):
+        loop(model, tools.box(), limits=Limits(max_turns=1)).run(progress)
+    outcome = loop(model, tools.box(), limits=Limits(max_turns=2)).run(progress)
+
+    assert tools.ran == [("add", 1, 2)]
+    assert outcome.turns == 2
 
 
 def test_tools_that_do_not_run_here_are_handed_back():
