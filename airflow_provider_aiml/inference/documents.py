@@ -84,11 +84,10 @@ class Attachments:
         :param taken: names that stand in the conversation already.
         :raises RequestError: one cannot be read, is of no format that Converse takes, or is too large.
         """
-        names = _Names(self.names, taken)
-        return [
-            self._document(source, f"documents[{index}]", names)
-            for index, source in enumerate(_listed(sources, "documents"))
-        ]
+        fields = [(f"documents[{index}]", one) for index, one in enumerate(_listed(sources, "documents"))]
+        items = [(field, _Item.of(source, "document", field)) for field, source in fields]
+        names = _Names(self.names, {*taken, *(item.name for _, item in items)})
+        return [self._document(item, field, names) for field, item in items]
 
     def images(self, sources: Any) -> list[Block]:
         """Give a content block for each image.
@@ -101,10 +100,9 @@ class Attachments:
             self._image(source, f"images[{index}]") for index, source in enumerate(_listed(sources, "images"))
         ]
 
-    def _document(self, source: Any, field: str, names: _Names) -> Block:
-        item = _Item.of(source, "document", field)
+    def _document(self, item: _Item, field: str, names: _Names) -> Block:
         if item.block is not None:
-            return {"document": {**item.block, "name": item.block.get("name") or names.next("")}}
+            return {"document": {**item.block, "name": item.name or names.next("")}}
         file = item.file(self.open_uri)
         content = None if self._by_location(item) else _read(file, self._most("document"), field)
         found = item.facts.get("format") or (
@@ -112,7 +110,7 @@ class Attachments:
         )
         if found is None:
             raise _unfit(field, "of a format that Converse does not take", "pdf, office documents or text")
-        block: Block = {"format": found, "name": item.facts.get("name") or names.next(file.name)}
+        block: Block = {"format": found, "name": item.name or names.next(file.name)}
         block["source"] = item.location() if content is None else {"bytes": content}
         for extra in ("context", "citations"):
             if extra in item.facts:
@@ -162,6 +160,11 @@ class _Item:
             raise _unfit(field, f"a mapping with {len(unknown)} other keys", ", ".join(sorted(known)))
         facts = {name: value for name, value in inner.items() if value is not None}
         return cls(_place(facts.get("uri"), f"{field}.uri"), facts)
+
+    @property
+    def name(self) -> str:
+        """The name that was given by hand; empty where none was."""
+        return str((self.facts if self.block is None else self.block).get("name") or "")
 
     @property
     def on_s3(self) -> bool:

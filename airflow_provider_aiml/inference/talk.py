@@ -6,6 +6,7 @@ document or image that is given once more is left out, for it stands in the conv
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from airflow_provider_aiml.inference.history_store import (
 from airflow_provider_aiml.inference.stored_answer import RECORD_SUFFIX, insist
 
 __all__ = ["Talk"]
+
+log = logging.getLogger(__name__)
 
 Block = dict[str, Any]
 
@@ -87,8 +90,15 @@ class Talk:
         :param attach: gives the content blocks of the attachments; gets the names that are taken.
         """
         known = [_source(block) for block in self._attachments()]
-        given = attach(document_names(self.said))
+        within = message if isinstance(message, (list, tuple)) else ()
+        own = {"content": [block for block in within if isinstance(block, Mapping)]}
+        given = attach(document_names([*self.said, own]))
         fresh = [block for block in given if _source(block) not in known]
+        if len(fresh) < len(given):
+            log.info(
+                "%d of what is attached stand in the conversation already, and are not attached again",
+                len(given) - len(fresh),
+            )
         if given and not fresh and message is None:
             return [{"text": ATTACHED_TEXT}]
         return attached(message, fresh)

@@ -90,6 +90,18 @@ def test_names_are_neutral_and_go_on_behind_those_of_the_conversation(folder):
     assert [block["document"]["name"] for block in blocks] == ["document-2", "document-3"]
 
 
+def test_a_neutral_name_is_none_that_was_given_by_hand(folder):
+    by_hand = {"uri": "s3://bucket/notes.txt", "name": "document-1"}
+    block = {"document": {"name": "document-2", "format": "txt", "source": {"text": "x"}}}
+    notes = folder / "notes.txt"
+
+    blocks = attachments(folder).documents([notes, by_hand, notes, block])
+
+    names = [one["document"]["name"] for one in blocks]
+    assert names == ["document-3", "document-1", "document-4", "document-2"]
+    accepted(*blocks)
+
+
 def test_own_names_are_made_to_fit_and_to_differ(folder):
     made = attachments(folder, names="own")
     files = [folder / "Annual report (v2).pdf"] * 2

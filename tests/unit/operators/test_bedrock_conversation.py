@@ -193,7 +193,7 @@ class TestHistory:
         assert len(asked(aws)) == 2
         assert len(json.loads(read("talks/one.json"))["turns"]) == 2
 
-    def test_documents_sent_once_are_not_sent_again(self, aws, notes):
+    def test_documents_sent_once_are_not_sent_again(self, aws, notes, told):
         ask = {"documents": [notes], "images": ["s3://bucket/photo.jpg"], "history_uri": TALK}
         run(converse(message="Read", **ask))
         run(converse(task_id="second", message="And?", **ask))
@@ -206,6 +206,7 @@ class TestHistory:
         mention = "[document document-1 (txt): sent earlier, not sent again]"
         assert mention in blocks_of(second, "text")
         assert third["messages"][-1]["content"] == [{"text": "See what is attached."}]
+        assert told.text.count("2 of what is attached stand in the conversation already") == 2
 
     def test_documents_are_sent_again_where_that_is_asked_and_once_each(self, aws, notes):
         run(converse(message="Read", documents=[notes], history_uri=TALK))
@@ -229,6 +230,15 @@ class TestHistory:
 
         (document,) = blocks_of(asked(aws)[1], "document")
         assert document["name"] == "document-2"
+
+    def test_a_document_within_the_message_keeps_its_name_too(self, aws, notes):
+        block = {"document": {"name": "document-1", "format": "txt", "source": {"text": "x"}}}
+
+        run(converse(message=[block, "Read"], documents=[notes]))
+
+        (request,) = asked(aws)
+        names = [document["name"] for document in blocks_of(request, "document")]
+        assert names == ["document-2", "document-1"]
 
     def test_a_history_in_a_list_is_sent_as_it_is(self, aws, notes):
         first = run(converse(message="Read", documents=[notes]))
