@@ -35,8 +35,9 @@ class BedrockStartAsyncInvokeOperator(InvocationTask):
     is the folder that holds the outputs. Without waiting it gives the first three, which
     :class:`~airflow_provider_aiml.sensors.bedrock.BedrockAsyncInvokeSensor` takes as they are.
 
-    It is paid for once: the request's token is made of the task instance and the request, and Bedrock answers
-    the same token with the same invocation. A later try starts another one only where the earlier one failed.
+    The request's token is made of the task instance and the request. AWS documents it "to ensure that
+    requests are not duplicated": a retry sends it again and goes on with the invocation that Bedrock names,
+    and starts another one only where the earlier one failed.
 
     :param model_id: the model, by id or ARN. (templated)
     :param model_input: the request in the model's own format. (templated)
