@@ -63,7 +63,7 @@ class ResultTask(AwsTask):
             expression asks for it, its :attr:`body_keys` do not go to XCom.
         """
         if self.result_expression:
-            given = apply_expression(self.result_expression, result)
+            given = apply_expression(self.result_expression, result, log_payloads=self.log_payloads)
         elif not self.output_uri:
             given = self.default_result(result)
         elif isinstance(result, list):

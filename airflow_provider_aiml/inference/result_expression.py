@@ -13,62 +13,89 @@ from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseErro
 
 log = logging.getLogger(__name__)
 
+_TAKE_EXPRESSIONS = frozenset({"sort_by", "min_by", "max_by", "map"})
+_MOST_KEYS = 20
+
 
 def check_expression(expression: str, field: str = "result_expression") -> None:
     """Refuse what is not a JMESPath.
 
     :param expression: the expression, without Jinja.
     :param field: the argument that holds it.
-    :raises RequestError: the expression does not parse. https://jmespath.org/specification.html
+    :raises RequestError: the expression does not parse, or gives no value but an expression, as ``&body``
+        does. https://jmespath.org/specification.html
     """
     import jmespath
     from jmespath.exceptions import JMESPathError
 
+    allowed = "a JMESPath over the whole result, such as body.predictions[0]"
     try:
-        jmespath.compile(expression)
+        parsed = jmespath.compile(expression).parsed
     except (JMESPathError, TypeError, AttributeError) as error:
         at = getattr(error, "lex_position", None)
         found = "not a JMESPath" if at is None else f"not a JMESPath from character {at}"
-        allowed = "a JMESPath over the whole result, such as body.predictions[0]"
-        raise RequestError(
-            "The expression cannot be read", problems=(Problem(field, found, allowed),)
-        ) from None
+    else:
+        if not _gives_expression(parsed):
+            return
+        found = "one whose & is not within sort_by, min_by, max_by or map"
+    problem = Problem(field, found, allowed)
+    raise RequestError("The expression cannot be read", problems=(problem,))
 
 
-def apply_expression(expression: str, result: Mapping[str, Any] | list[Any]) -> Any:
+def _gives_expression(node: Mapping[str, Any], function: str = "") -> bool:
+    """Say whether a parsed JMESPath holds an expression that no function takes.
+
+    :param function: the function whose argument the node is.
+    """
+    if node["type"] == "expref" and function not in _TAKE_EXPRESSIONS:
+        return True
+    called = str(node["value"]) if node["type"] == "function_expression" else ""
+    return any(_gives_expression(child, called) for child in node["children"] if isinstance(child, Mapping))
+
+
+def apply_expression(
+    expression: str, result: Mapping[str, Any] | list[Any], *, log_payloads: bool = False
+) -> Any:
     """Evaluate ``expression`` on the whole result, whose ``body`` is one key; warn where it finds nothing.
 
     :param expression: a JMESPath, for example ``body.choices[0].message.content``.
     :param result: the operator's whole result, or a list of them.
-    :raises RequestError: the expression does not parse.
+    :param log_payloads: name the keys of the answer too, where nothing is found: they may be records' own.
+        Default: False.
+    :raises RequestError: the expression cannot be used.
     :raises ResponseError: a function in it does not fit the answer (``length`` of a number). The answer was
         paid for; it is not thrown away where ``output_uri`` is set.
     """
     import jmespath
-    from jmespath.exceptions import JMESPathError
 
     check_expression(expression)
     try:
         value = jmespath.search(expression, result)
-    except (JMESPathError, TypeError) as error:
-        raise ResponseError(
-            f"result_expression does not fit the answer: {type(error).__name__}",
-            hint=f"the keys at its root are {_keys(result)}",
-        ) from None
-    if value is None:
-        log.warning("result_expression gave null; the keys at its root are %s", _keys(result))
-    return value
+    except Exception as error:  # floor of a number that is none raises what Python does
+        kind = type(error).__name__
+    else:
+        if value is None:
+            keys = _keys(result, log_payloads)
+            log.warning("result_expression gave null; the keys at its root are %s", keys)
+        return value
+    raise ResponseError(
+        f"result_expression does not fit the answer: {kind}",
+        hint=f"the keys at its root are {_keys(result, log_payloads)}",
+    )
 
 
-def _keys(result: Mapping[str, Any] | list[Any]) -> str:
-    """Name the keys of the result and, one level down, the keys of a JSON body: names, never values."""
+def _keys(result: Mapping[str, Any] | list[Any], log_payloads: bool) -> str:
+    """Name the keys of the result, which are ours; of what the model gave, how many there are."""
     if isinstance(result, list):
-        return (
-            f"those of a list of {len(result)}: {_keys(result[0])}" if result else "none: the list is empty"
-        )
-    named = ", ".join(result)
-    body = result.get("body")
-    if isinstance(body, Mapping):
-        inner = ", ".join(sorted(map(str, body))[:20])
-        return f"{named} (in body: {inner})"
-    return named
+        if not result:
+            return "none: the list is empty"
+        return f"those of a list of {len(result)}: {_keys(result[0], log_payloads)}"
+    return ", ".join(key + _inner_keys(value, log_payloads) for key, value in result.items())
+
+
+def _inner_keys(value: object, log_payloads: bool) -> str:
+    if not isinstance(value, Mapping):
+        return ""
+    if log_payloads:
+        return f" (with {', '.join(sorted(map(str, value))[:_MOST_KEYS])})"
+    return f" (with {len(value)} keys)"

@@ -27,9 +27,13 @@ def test_the_place_of_the_mistake_is_named():
         check_expression("body ]")
 
 
-def test_a_null_warns_with_the_keys_there_are_and_no_value(caplog):
-    assert apply_expression("body.answer", RESULT) is None
-    assert "gave null; the keys at its root are body, content_type (in body: choices, n)" in caplog.text
+def test_a_null_warns_with_the_keys_of_the_result_and_none_of_the_answer(caplog):
+    keyed_by_record = {"body": {"canary-078-05-1120": 0.9, "n": 3}, "usage": {}, "content_type": "x"}
+
+    assert apply_expression("body.answer", keyed_by_record) is None
+
+    words = "gave null; the keys at its root are body (with 2 keys), usage (with 0 keys), content_type"
+    assert words in caplog.text
     assert "canary" not in caplog.text
 
 
@@ -37,7 +41,7 @@ def test_a_null_warns_with_the_keys_there_are_and_no_value(caplog):
     ("result", "keys"),
     [
         ({"body": "text", "n": 1}, "body, n"),
-        ([RESULT], "those of a list of 1: body, content_type (in body: choices, n)"),
+        ([RESULT], "those of a list of 1: body (with 2 keys), content_type"),
         ([], "none: the list is empty"),
     ],
 )
@@ -46,11 +50,59 @@ def test_the_keys_are_named_whatever_the_result_is(result, keys, caplog):
     assert caplog.text.rstrip().endswith(f"the keys at its root are {keys}")
 
 
+def test_the_keys_of_an_answer_are_named_where_payloads_may_be_logged(caplog):
+    apply_expression("nothing", RESULT, log_payloads=True)
+
+    assert "body (with choices, n), content_type" in caplog.text
+    assert "canary" not in caplog.text
+
+
 def test_many_keys_of_a_body_are_cut_short(caplog):
-    apply_expression("nothing", {"body": {f"key-{number:03}": 0 for number in range(50)}})
+    result = {"body": {f"key-{number:03}": 0 for number in range(50)}}
+    apply_expression("nothing", result, log_payloads=True)
 
     assert "key-019" in caplog.text
     assert "key-020" not in caplog.text
+
+
+def test_the_error_of_a_misfit_names_no_key_of_the_answer_unless_payloads_may_be_logged():
+    with pytest.raises(ResponseError) as quiet:
+        apply_expression("length(body.n)", RESULT)
+    with pytest.raises(ResponseError) as open_:
+        apply_expression("length(body.n)", RESULT, log_payloads=True)
+
+    assert "choices" not in str(quiet.value)
+    assert "choices" in str(open_.value)
+
+
+@pytest.mark.parametrize("expression", ["floor(body)", "ceil(body)", "abs(keys(body))"])
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_is_none_is_a_misfit(expression, number):
+    with pytest.raises(ResponseError, match="does not fit the answer"):
+        apply_expression(expression, {"body": number})
+
+
+@pytest.mark.parametrize(
+    "expression", ["&body", "[&body]", "{a: &body}", "not_null(&body)", "to_array(&body)", "body.[&a]"]
+)
+def test_an_expression_that_gives_an_expression_is_refused(expression):
+    with pytest.raises(RequestError, match="result_expression: is one whose & is not within sort_by"):
+        check_expression(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sort_by(body, &a)[0].a",
+        "max_by(body, &a).a",
+        "min_by(body, &a).a",
+        "map(&a, body)[0]",
+        "body[?a > `0`][] | [0].a",
+        "body[::1] | [0].a",
+    ],
+)
+def test_an_expression_for_a_function_is_none_of_the_result_s(expression):
+    assert apply_expression(expression, {"body": [{"a": 1}]}) == 1
 
 
 def test_a_function_that_does_not_fit_the_answer_is_an_error_without_the_answer():
@@ -60,5 +112,5 @@ def test_a_function_that_does_not_fit_the_answer_is_an_error_without_the_answer(
         apply_expression("length(body.n)", RESULT)
 
     assert caught.value.may_have_been_billed
-    assert "body, content_type" in str(caught.value.hint)
+    assert "body (with 2 keys), content_type" in str(caught.value.hint)
     assert "canary" not in str(caught.value)
