@@ -106,9 +106,11 @@ class ApiCallsMixin(AwsClientMixin):
 
         def attempt() -> dict[str, Any]:
             request = AWSRequest(method, full, headers=given, data=body)
-            if authorization == "AWS_IAM":
-                self._sign(request, full)
-            return self._sent(request, full, timeout)
+            # The signer writes what it signs to its DEBUG log: the query, and the key among the headers.
+            with quiet_libraries(not self.log_payloads):
+                if authorization == "AWS_IAM":
+                    self._sign(request, full)
+                return self._sent(request, full, timeout)
 
         return call_with_retries(attempt, self.retry_policy)
 
@@ -133,7 +135,7 @@ class ApiCallsMixin(AwsClientMixin):
             request.url = url
         started = time.monotonic()
         try:
-            with quiet_libraries(not self.log_payloads), closing(self._http(url, timeout)) as http:
+            with closing(self._http(url, timeout)) as http:
                 response = http.send(request.prepare())
                 body = response.content
         except (BotoCoreError, HTTPClientError) as error:

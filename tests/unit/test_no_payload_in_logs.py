@@ -11,8 +11,14 @@ import traceback
 import boto3
 import pytest
 import structlog
+from airflow_provider_aiml.endpoint_api import json_body, json_template, text
 from airflow_provider_aiml.exceptions import InferenceError
+from airflow_provider_aiml.hooks.api_gateway import ApiGatewaySageMakerHook
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
+from airflow_provider_aiml.operators.api_gateway import (
+    ApiGatewaySageMakerDeployOperator,
+    ApiGatewaySageMakerInvokeOperator,
+)
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointAsyncOperator,
@@ -275,6 +281,47 @@ def notices_bring_answers(aws):
     assert event_of(defer(task).trigger)["status"] == "completed"
 
 
+def front_door(**kwargs):
+    """Deploy an API in front of the echo, which takes what it is given; give its URL."""
+    api = {"name": "front", "endpoint_name": "echo", "resource_path": "", "method": "POST", **kwargs}
+    api["request_mapping_template"] = json_template({"q": text("q"), "body": json_body()})
+    task = ApiGatewaySageMakerDeployOperator(task_id="t", stack_name="front", waiter_delay=0.05, api=api)
+    return run(task)["url"]
+
+
+def ask(url, **kwargs):
+    given = {"task_id": "t", "url": url, "method": "POST", "quote_model_errors": False, **kwargs}
+    return ApiGatewaySageMakerInvokeOperator(**given)
+
+
+def api_answers(aws):
+    url = front_door()
+    body = json.dumps({"a": CANARY}).encode()
+    given = {"query": {"q": CANARY}, "payload": {"a": CANARY}, "api_key_conn_id": "key"}
+    assert run(ask(url, **given))["body"] == {"q": CANARY, "body": {"a": CANARY}}
+    # The hook by itself, in a task of somebody's own.
+    answer = ApiGatewaySageMakerHook().invoke(
+        url=url, method="POST", body=body, query={"q": CANARY}, api_key=CANARY, headers={"X-Mine": CANARY}
+    )
+    assert CANARY.encode() in answer["Body"]
+
+
+def api_errors(aws):
+    url = front_door()
+    aws.add_fault("sagemaker:InvokeEndpoint", "model_error", message=CANARY)
+    with an_error_without_the_canary():
+        run(ask(url, query={"q": CANARY}, payload={"a": CANARY}))
+    aws.add_fault("execute-api:POST", "truncate", keep_bytes=30)
+    with an_error_without_the_canary():
+        run(ask(url, query={"q": CANARY}, payload={"a": CANARY}, output_uri="s3://bucket/api.json"))
+    for given in ({"authorization": "NONE"}, {"path": CANARY}, {"payload": [{CANARY}]}):
+        with an_error_without_the_canary():
+            run(ask(url, **{"query": {"q": CANARY}, "payload": CANARY, "api_key_conn_id": "key", **given}))
+    aws.add_fault("execute-api:POST", "drop")
+    with an_error_without_the_canary():
+        ApiGatewaySageMakerHook().invoke(url=url, method="POST", query={"q": CANARY}, api_key=CANARY)
+
+
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -287,9 +334,12 @@ def notices_bring_answers(aws):
         sensors_see_outputs,
         sensors_see_failures,
         notices_bring_answers,
+        api_answers,
+        api_errors,
     ],
 )
-def test_no_word_of_a_payload_is_told(endpoints, everything, scenario):
+def test_no_word_of_a_payload_is_told(endpoints, everything, scenario, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KEY", json.dumps({"conn_type": "generic", "password": CANARY}))
     scenario(endpoints)
 
     assert len(everything) > 5

@@ -235,6 +235,7 @@ class TestCalls:
             hook.invoke(url=url, path="a/b/c", authorization="NONE")
 
     def test_a_key_and_a_body_are_sent_but_never_logged(self, hook, url, caplog):
+        caplog.set_level("DEBUG")
         with pytest.raises(AccessDeniedError):
             hook.invoke(
                 url=url,
