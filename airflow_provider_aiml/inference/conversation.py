@@ -223,11 +223,11 @@ def _content_blocks(content: Any, field: str) -> list[dict[str, Any]]:
 
 def _content_block(block: Any, field: str) -> dict[str, Any]:
     if isinstance(block, str):
-        if not block.strip():
-            raise _wrong(field, "blank text", "text with something in it")
-        return {"text": block}
+        block = {"text": block}
     if not isinstance(block, Mapping):
         raise _wrong(field, f"a {type(block).__name__}", "text or a content block")
+    if block and _is_blank(block):
+        raise _wrong(field, "blank text", "text with something in it")
     restored: dict[str, Any] = from_json(block)
     return restored
 

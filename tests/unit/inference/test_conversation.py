@@ -76,6 +76,7 @@ def test_the_history_itself_is_not_changed():
         ([{"role": "user", "content": []}], "x", r"history\[0\].content: is empty"),
         (None, [], r"message: is empty"),
         (None, " \n", r"message\[0\]: is blank text"),
+        (None, ["x", {"text": " "}], r"message\[1\]: is blank text"),
         (None, 3, r"message: is a int"),
         (None, {"text": "x"}, r"message: is a dict"),
         (None, b"x", r"message: is a bytes"),

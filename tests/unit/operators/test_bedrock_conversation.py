@@ -119,6 +119,7 @@ class TestAttachments:
             ({"documents": "s3://bucket/absent.txt"}, r"documents\[0\]: is unreadable: FileNotFoundError"),
             ({"images": "s3://bucket/notes.txt"}, r"images\[0\]: .* no readable image"),
             ({"message": None}, "message: is a NoneType"),
+            ({"message": " ", "documents": "s3://bucket/notes.txt"}, r"message\[1\]: is blank text"),
             ({"message": [{"document": {"source": {"text": "x"}}}, "x"]}, r"message\[0\].document.name"),
             ({"history": [], "history_uri": TALK}, "history / history_uri: is both"),
         ],
