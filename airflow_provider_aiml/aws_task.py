@@ -37,7 +37,8 @@ class AwsTask(BaseOperator):
     """An operator or sensor that talks to AWS.
 
     :param aws_conn_id: the Airflow connection of type ``aws``; None takes boto3's default chain. Default:
-        ``aws_default``, which falls back to the default chain where it is not defined. (templated)
+        ``aws_default``, which falls back to the default chain where it is not defined. An empty text is
+        refused. (templated)
     :param region_name: the AWS region; default: the connection's, else the environment's. (templated)
     :param verify: False, or the path of a CA bundle, for TLS; default: the connection's. (templated)
     :param botocore_config: settings of botocore's ``Config``, merged over the connection's own

@@ -27,7 +27,11 @@ from botocore.loaders import Loader, create_loader
 
 from airflow_provider_aiml.exceptions import AwsConfigurationError, InferenceError
 from airflow_provider_aiml.hooks.client_config import ClientConfig, operator_config
-from airflow_provider_aiml.hooks.connection_rules import check_connection, unknown_connection
+from airflow_provider_aiml.hooks.connection_rules import (
+    check_connection,
+    check_connection_id,
+    unknown_connection,
+)
 from airflow_provider_aiml.inference.errors import not_sent, translate
 
 if TYPE_CHECKING:
@@ -60,7 +64,7 @@ class AwsClientMixin(_Base):
     :param region_name: the AWS region; default: the connection's, else the environment's.
     :param verify: False, or the path of a CA bundle, for TLS; default: the connection's.
     :param config: settings of botocore, merged over the connection's ``config_kwargs`` and our defaults.
-    :raises AwsConfigurationError: ``config`` holds what botocore does not know.
+    :raises AwsConfigurationError: ``aws_conn_id`` is empty, or ``config`` holds what botocore does not know.
     """
 
     default_conn_name = "aws_default"
@@ -73,6 +77,7 @@ class AwsClientMixin(_Base):
         verify: bool | str | None = None,
         config: Mapping[str, Any] | Config | None = None,
     ) -> None:
+        check_connection_id(aws_conn_id)
         # amazon's hook would take a config for the whole truth and drop the connection's, so it gets none.
         super().__init__(
             aws_conn_id=aws_conn_id,

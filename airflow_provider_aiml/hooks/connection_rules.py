@@ -16,9 +16,23 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection
 
-__all__ = ["check_connection", "unknown_connection"]
+__all__ = ["check_connection", "check_connection_id", "unknown_connection"]
 
 KEY_PAIR = ("aws_access_key_id", "aws_secret_access_key")
+
+
+def check_connection_id(conn_id: str | None) -> None:
+    """Refuse an empty id, which is what a template gives that found nothing; None asks for the default chain.
+
+    :raises AwsConfigurationError: it is empty.
+    """
+    if conn_id is None or conn_id.strip():
+        return
+    raise AwsConfigurationError(
+        "No AWS connection is named, and the default chain is not used in its place",
+        problems=(Problem("aws_conn_id", "an empty text", "the id of a connection, or None"),),
+        hint="name a connection, or ask for boto3's default chain with aws_conn_id=None",
+    )
 
 
 def unknown_connection(conn_id: str) -> AwsConfigurationError:

@@ -138,6 +138,19 @@ def test_any_other_missing_connection_is_an_error_and_never_another_identity(cal
     assert not wire.requests
 
 
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_an_empty_connection_id_is_an_error_and_never_the_default_chain(call, wire, monkeypatch, nothing):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+
+    with pytest.raises(AwsConfigurationError, match="aws_conn_id: is an empty text") as raised:
+        call(SageMakerRuntimeHook(nothing, region_name="eu-west-3"))
+
+    assert "aws_conn_id=None" in raised.value.hint
+    assert not wire.requests
+
+
 def test_half_a_key_pair_is_an_error(call, wire, monkeypatch):
     half = {
         "conn_type": "aws",
