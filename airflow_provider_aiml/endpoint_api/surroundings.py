@@ -24,7 +24,8 @@ class Surroundings:
         while that is still there, and would serve it for good; so the template is only for the way, with a
         deployment under an id of its own, and the one without this follows. Default: False.
     :param has_log_group: there is a log group of the API's ``log_group_name``, and this stack does not hold
-        it: an earlier stack was deleted, and log groups are kept. Default: False.
+        it: an earlier stack was deleted, or this one used another name since, and log groups are kept.
+        Default: False.
 
     https://docs.aws.amazon.com/apigateway/latest/api/API_GetAccount.html
     """

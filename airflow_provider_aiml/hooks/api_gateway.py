@@ -131,6 +131,8 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         result = self.describe(stack_name)
         if api.api_gateway_execution_role_arn:
             result["invoke_role_arn"] = api.api_gateway_execution_role_arn
+        if api.log_group_name:
+            result.setdefault("log_group_name", api.log_group_name)
         return {**result, "action": actions.get(operation.action, "unchanged"), "changes": changes}
 
     def describe(self, stack_name: str) -> dict[str, Any]:

@@ -96,7 +96,8 @@ class DeployChecksMixin(AwsClientMixin):
             raise RequestError("The API cannot be deployed", problems=(problem,))
         # A setting without a role of the stack's own is one that it was told by ARN: theirs, not ours.
         made_role = {ids.ACCOUNT, ids.CLOUDWATCH_ROLE} <= held.keys()
-        group = api.log_group_name is not None and ids.LOG_GROUP not in held
+        # The stack may hold a group of another name, which it had made before the API's was changed.
+        group = api.log_group_name is not None and held.get(ids.LOG_GROUP) != api.log_group_name
         return Surroundings(
             has_logging_role=role and not made_role,
             has_log_group=group and self._has_log_group(str(api.log_group_name)),

@@ -118,9 +118,10 @@ class Stack:
     def says(
         self, logical_id: str, kind: str, physical_id: str, status: str, reason: str | None = None
     ) -> None:
-        """Record what happens to a resource."""
+        """Record what happens to a resource; one that another has replaced has only its events left."""
         self._add_event(logical_id, kind, physical_id, status, reason)
-        if resource := self.resources.get(logical_id):
+        resource = self.resources.get(logical_id)
+        if resource and resource.made.physical_id == physical_id:
             resource.status, resource.reason, resource.changed = status, reason, now()
 
     def _add_event(

@@ -194,6 +194,27 @@ def test_a_named_log_group_that_was_kept_is_used_again(model, client):
     assert json.loads(events[-1]["message"])["status"] == "200"
 
 
+def test_the_result_names_a_log_group_that_was_there_before(model):
+    deploy(log_group_name="/api/front")
+    delete()
+    assert deploy(log_group_name="/api/front")["log_group_name"] == "/api/front"
+
+
+def test_an_access_log_may_go_back_to_a_group_that_was_kept(model, client):
+    deploy(log_group_name="/api/a")
+    assert deploy(log_group_name="/api/b")["log_group_name"] == "/api/b"
+    held = client("cloudformation").describe_stack_resources(
+        StackName="front", LogicalResourceId="AccessLogGroup"
+    )["StackResources"]
+    assert [(one["PhysicalResourceId"], one["ResourceStatus"]) for one in held] == [
+        ("/api/b", "CREATE_COMPLETE")
+    ]
+
+    assert deploy(log_group_name="/api/b")["action"] == "unchanged"
+    assert deploy(log_group_name="/api/a")["log_group_name"] == "/api/a"
+    assert deploy(log_group_name="/api/a")["action"] == "unchanged"
+
+
 def test_an_endpoint_that_does_not_exist_is_refused_before_the_stack_is_touched(aws, client):
     with pytest.raises(EndpointNotReadyError, match="my-endpoint"):
         deploy()

@@ -96,6 +96,21 @@ def test_what_is_kept_is_skipped(stacks, client):
     assert groups(client) == ["/a"]
 
 
+@pytest.mark.parametrize("kept", [{}, {"DeletionPolicy": "Retain"}], ids=["deleted", "kept"])
+def test_the_end_of_a_replaced_resource_is_not_the_end_of_the_new_one(stacks, kept):
+    stacks.create({"G": {**GROUP, **kept}})
+    assert stacks.update({"G": {**OTHER, **kept}}) == "UPDATE_COMPLETE"
+
+    (listed,) = stacks.client.list_stack_resources(StackName="s")["StackResourceSummaries"]
+    assert (listed["PhysicalResourceId"], listed["ResourceStatus"]) == ("/b", "CREATE_COMPLETE")
+    (newest, *_) = [
+        one
+        for one in stacks.client.describe_stack_events(StackName="s")["StackEvents"]
+        if one["LogicalResourceId"] == "G"
+    ]
+    assert newest["PhysicalResourceId"] == "/a"
+
+
 def test_what_is_gone_already_is_as_good_as_deleted(stacks, client):
     stacks.create({"G": GROUP})
     client("logs").delete_log_group(logGroupName="/a")
