@@ -14,6 +14,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
@@ -43,7 +44,7 @@ NAMES = frozenset({"inference_id", "s3_output_path_extension", "filename"})
 WAVE = 32
 """Requests that are written down together, and of which a killed process leaves as many uncertain."""
 SENDERS = 8
-"""Requests under way at once."""
+"""Requests under way at once, and looks at what earlier tries left."""
 _MOST_ORDINALS = 20
 """Ordinals that are looked for, one by one, where nothing is written down."""
 
@@ -92,6 +93,13 @@ class LookBack:
         else:
             self.unsent[identity] = finding.ordinal
 
+    def renew(self, later: LookBack) -> None:
+        """Take what a later look at what was uncertain found."""
+        self.settled |= later.settled
+        self.ordinals |= later.ordinals
+        self.unsent |= later.unsent
+        self.uncertain, self.until = later.uncertain, later.until
+
 
 @dataclass(frozen=True)
 class Submitter:
@@ -118,6 +126,7 @@ class Submitter:
     on_uncertain: Literal["wait", "invoke"] = "wait"
     uncertain_timeout: float = 3_600.0
     earlier_tries: int = 0
+    _predicting: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     def look_back(self, requests: Mapping[str, Mapping[str, Any]], *, reinvoke: bool = False) -> LookBack:
         """Find what earlier tries bought.
@@ -132,8 +141,13 @@ class Submitter:
             again = {key: record.ordinal + 1 for key, record in records.items()}
             return LookBack(unsent={key: again.get(key) or unused_ordinal(now) for key in requests})
         found = LookBack()
-        for identity, request in requests.items():
-            found.add(identity, self._find(identity, request, records.get(identity), now))
+        with ThreadPoolExecutor(SENDERS, thread_name_prefix="look-back") as lookers:
+            findings = lookers.map(
+                lambda identity: self._find(identity, requests[identity], records.get(identity), now),
+                requests,
+            )
+            for identity, finding in zip(requests, findings, strict=True):
+                found.add(identity, finding)
         self._write_down(found, records, now)
         return found
 
@@ -177,7 +191,7 @@ class Submitter:
     def _find_uncertain(
         self, identity: str, request: Mapping[str, Any], record: SubmissionRecord, now: float
     ) -> Finding:
-        places = self.predict(self._names(identity, request, record.ordinal))
+        places = self._places(identity, request, record.ordinal)
         seen, taken = self._look_at_predicted(places, now)
         if taken is not None:
             return Finding(record.ordinal, taken)
@@ -202,13 +216,18 @@ class Submitter:
         if self.ledger.knows(identity):
             return Finding(free)
         for ordinal in range(1, min(self.earlier_tries, _MOST_ORDINALS) + 1):
-            places = self.predict(self._names(identity, request, ordinal))
+            places = self._places(identity, request, ordinal)
             seen, taken = self._look_at_predicted(places, now)
             if taken is not None:
                 return Finding(ordinal, taken)
             stop_if_unknown(seen)
             free = ordinal + 1 if seen.seen is Seen.FAILURE else free
         return Finding(free)
+
+    def _places(self, identity: str, request: Mapping[str, Any], ordinal: int) -> list[AsyncInference]:
+        """Predict places, one thread at a time, as the first one asks SageMaker for what all need."""
+        with self._predicting:
+            return self.predict(self._names(identity, request, ordinal))
 
     def _look_at_predicted(self, places: list[AsyncInference], now: float) -> tuple[Look, Submission | None]:
         """Take an output that is where one was predicted; say what was seen at all these places."""

@@ -438,6 +438,18 @@ def test_what_a_broken_list_did_submit_is_not_bought_again(endpoint, store):
     assert bought(endpoint) == 10
 
 
+def test_what_a_long_list_left_is_looked_at_several_at_once(endpoint, store):
+    payloads = [{"n": number} for number in range(24)]
+    task = {"payload": None, "payloads": payloads, "wait_for_completion": False, "endpoint_name": "stuck"}
+    first = run(make(**task), state_store=store)
+    endpoint.add_fault("s3:HEAD", "delay", seconds=0.5, for_seconds=60)
+
+    started = time.monotonic()
+    again = run(make(**task), state_store=store, try_number=2)
+    assert time.monotonic() - started < 24 * 2 * 0.5 / 2
+    assert again == first
+
+
 def test_an_empty_list_is_refused(endpoint, store):
     with pytest.raises(RequestError, match="payloads: is an empty list"):
         run(make(payload=None, payloads=[]), state_store=store)
