@@ -55,7 +55,8 @@ class SubmissionTask(AsyncOutputTask):
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable``.
     :param waiter_delay: seconds between two looks. Default: 30.
-    :param wait_timeout: seconds to wait at most; default: as long as an output can still come.
+    :param wait_timeout: seconds to wait at most, the time of ``on_uncertain`` included; default: as long as
+        an output can still come.
     :param on_uncertain: what to do where an earlier try died while it sent a request, so that nobody knows
         whether it was sent. ``wait`` looks for its output for ``uncertain_timeout`` seconds before it is sent
         again; ``invoke`` sends it at once, and it may be bought twice. Default: ``wait``.
@@ -122,14 +123,17 @@ class SubmissionTask(AsyncOutputTask):
 
     def execute(self, context: Context) -> Any:
         """Submit what was not submitted yet, and then wait in the triggerer, wait here, or go."""
+        return self._execute(context, time.time())
+
+    def _execute(self, context: Context, started: float) -> Any:
         with self.careful():
             self.check_places(several=self.several)
-            started = time.time()
-            submissions = self._submissions(context)
+            limited = self.wait_for_completion and self.wait_timeout is not None
+            until = started + (self.wait_timeout or 0) if limited else None
+            submissions = self._submissions(context, started, until)
             if not self.wait_for_completion:
                 facts = [submission.to_dict() for submission in submissions]
                 return self.give(facts if self.several else facts[0])
-            until = None if self.wait_timeout is None else started + self.wait_timeout
             failures = self._wait(submissions, until)
             return self.conclude(submissions, several=self.several, failures=failures)
 
@@ -138,9 +142,14 @@ class SubmissionTask(AsyncOutputTask):
         with self.careful():
             return self.conclude_event(event, several=self.several)
 
-    def look_again(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
-        """Go on after waiting for a request that may have been sent, however that wait ended."""
-        return self.execute(context)
+    def look_again(
+        self, context: Context, event: Mapping[str, Any] | None = None, started: float | None = None
+    ) -> Any:
+        """Go on after waiting for a request that may have been sent, however that wait ended.
+
+        :param started: when the task began, in seconds since the epoch.
+        """
+        return self._execute(context, started or time.time())
 
     def overdue(self, error: InferenceError) -> InferenceError:
         """Say that ``wait_timeout`` passed: the inference goes on, and a retry waits for the same one."""
@@ -150,7 +159,7 @@ class SubmissionTask(AsyncOutputTask):
             hint="; ".join(filter(None, ("raise wait_timeout, or clear the task to wait again", error.hint))),
         )
 
-    def _submissions(self, context: Context) -> list[Submission]:
+    def _submissions(self, context: Context, started: float, until: float | None) -> list[Submission]:
         task = task_identity(context)
         region = self.hook.conn_region_name
         planned = self.plan()
@@ -160,39 +169,52 @@ class SubmissionTask(AsyncOutputTask):
         ]
         requests = dict(zip(identities, planned, strict=True))
         submitter = self._submitter(context)
-        found = self._look_back(submitter, requests)
+        found = self._look_back(submitter, requests, started, until)
         members = {identity: self._sendable(identity, requests[identity]) for identity in found.unsent}
         settled = {**found.settled, **submitter.submit(members, found.unsent)}
         self._tell(settled, sent=found.unsent)
         return [settled[identity] for identity in identities]
 
-    def _look_back(self, submitter: Submitter, requests: Mapping[str, PlannedRequest]) -> LookBack:
+    def _look_back(
+        self,
+        submitter: Submitter,
+        requests: Mapping[str, PlannedRequest],
+        started: float,
+        until: float | None,
+    ) -> LookBack:
         members = {identity: request.members for identity, request in requests.items()}
-        reinvoke = read_flag(self.reinvoke, "reinvoke")
-        while (found := submitter.look_back(members, reinvoke=reinvoke)).uncertain:
-            self._await_uncertain(found)
+        found = submitter.look_back(members, reinvoke=read_flag(self.reinvoke, "reinvoke"))
+        while found.uncertain:
+            self._await_uncertain(found, started, until)
+            in_doubt = {identity: members[identity] for identity in found.uncertain}
+            found.renew(submitter.look_back(in_doubt))
         return found
 
-    def _await_uncertain(self, found: LookBack) -> None:
-        """Wait for outputs of which it is not known whether they will come; then all is looked at again."""
+    def _await_uncertain(self, found: LookBack, started: float, until: float | None) -> None:
+        """Wait for outputs of which it is not known whether they will come; then they are looked at again."""
         from airflow_provider_aiml.inference.submissions import Submission
 
+        doubt = "An earlier try died while it sent this request, and perhaps it was sent"
         if not all(found.uncertain.values()):
             raise UnknownOutcomeError(
-                "An earlier try died while it sent this request, and where its output would be is not known",
+                f"{doubt}; where its output would be is not known",
                 hint="allow sagemaker:DescribeEndpoint and sagemaker:DescribeEndpointConfig, or set "
                 "on_uncertain='invoke'; after uncertain_timeout it is sent again",
             )
+        end, now = found.until if until is None else min(found.until, until), time.time()
+        if now >= end and end == until:
+            raise self.overdue(UnknownOutcomeError(doubt))
         if not self.deferrable:
-            time.sleep(max(0.0, min(self.waiter_delay, found.until - time.time())))
+            time.sleep(max(0.0, min(self.waiter_delay, end - now)))
             return
-        awaited = [Submission(places[0], found.until) for places in found.uncertain.values()]
+        awaited = [Submission(places[0], end) for places in found.uncertain.values()]
         self.defer(
             trigger=self.make_trigger(
                 awaited, poll_interval=self.waiter_delay, timeout_at=None, sqs_queue=None
             ),
             method_name="look_again",
-            timeout=deferral_timeout(awaited, time.time(), None),
+            kwargs={"started": started},
+            timeout=deferral_timeout(awaited, now, None),
         )
 
     def _sendable(self, identity: str, request: PlannedRequest) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from airflow_provider_aiml.operators.sagemaker import (
     SageMakerInvokeEndpointAsyncOperator,
     SageMakerInvokeEndpointOperator,
 )
+from tests.airflow_versions import TaskDeferred
 from tests.unit.running import StateStore, defer, event_of, resume, run
 
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
@@ -193,6 +194,35 @@ def test_what_was_not_sent_is_sent_when_the_time_of_doubt_is_over(endpoint, stor
     run(make(uncertain_timeout=3_600), state_store=store, try_number=2)
     assert bought(endpoint) == 1
     assert sum("perhaps it was sent" in line for line in told.lines) == 2
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_time_of_doubt_counts_for_the_wait(endpoint, store, deferrable):
+    run(make(endpoint_name="stuck", wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+
+    def task():
+        return make(endpoint_name="stuck", deferrable=deferrable, wait_timeout=1)
+
+    def wait_out():
+        deferral = defer(task(), state_store=store, try_number=2)
+        return resume(task(), deferral, event_of(deferral.trigger), state_store=store, try_number=2)
+
+    with pytest.raises(OutputExpiredError, match="wait_timeout of 1 s is over"):
+        wait_out() if deferrable else run(task(), state_store=store, try_number=2)
+
+
+def test_what_is_left_of_the_wait_after_the_time_of_doubt_is_no_more_than_it_was(endpoint, store):
+    run(make(endpoint_name="stuck", wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+
+    task = {"endpoint_name": "stuck", "deferrable": True, "wait_timeout": 600}
+    before = time.time()
+    doubt = defer(make(**task), state_store=store, try_number=2)
+    after = time.time()
+    with pytest.raises(TaskDeferred) as again:
+        resume(make(**task, on_uncertain="invoke"), doubt, None, state_store=store, try_number=2)
+    assert before + 600 <= again.value.trigger.serialize()[1]["timeout_at"] <= after + 600
 
 
 def test_on_uncertain_invoke_sends_at_once(endpoint, store):
@@ -448,6 +478,22 @@ def test_what_a_long_list_left_is_looked_at_several_at_once(endpoint, store):
     again = run(make(**task), state_store=store, try_number=2)
     assert time.monotonic() - started < 24 * 2 * 0.5 / 2
     assert again == first
+
+
+def test_a_request_in_doubt_does_not_let_the_others_be_looked_at_again_and_again(endpoint, store):
+    payloads = [{"n": number} for number in range(30)]
+    run(make(payload=None, payloads=payloads[1:]), state_store=store)
+    endpoint.add_fault("InvokeEndpointAsync", "drop", count=1)
+    with pytest.raises(UnknownOutcomeError):
+        run(make(payload=None, payloads=payloads), state_store=store)
+    before = endpoint.request_counts()["s3:HEAD"]
+
+    timing = {"uncertain_timeout": 4, "waiter_delay": 0.5, "result": "body"}
+    results = run(make(payload=None, payloads=payloads, **timing), state_store=store, try_number=2)
+    assert [one["body"] for one in results] == payloads
+    looks_in_doubt, looks_at_one = 4 / 0.5 + 2, 6
+    assert endpoint.request_counts()["s3:HEAD"] - before <= 2 * 30 + looks_in_doubt * looks_at_one
+    assert bought(endpoint) == 30
 
 
 def test_an_empty_list_is_refused(endpoint, store):
