@@ -233,7 +233,7 @@ def local_file(path: PathLike) -> Path:
 def write_object(path: PathLike, pieces: Iterable[bytes]) -> None:
     """Write an object; in a file system its folder too, but never a bucket.
 
-    A file appears whole, or stays as it was: it is written under another name beside its own.
+    It appears whole, or what was there stays as it was: a file is written under another name beside its own.
     """
     if not is_local(path):
         return _write(path, pieces)
@@ -257,9 +257,36 @@ def write_object(path: PathLike, pieces: Iterable[bytes]) -> None:
 
 
 def _write(path: PathLike, pieces: Iterable[bytes]) -> None:
-    with path.open("wb") as file:
+    file = path.open("wb")
+    try:
         for piece in pieces:
             file.write(piece)
+        file.close()
+    except BaseException:
+        _give_up(file)
+        raise
+
+
+def _give_up(file: Any) -> None:
+    """Close a file that is not whole; one of an object store without making an object of the part that is.
+
+    Its ``close``, and so the end of a ``with`` block, would replace what is there by that part.
+    """
+    from fsspec.spec import AbstractBufferedFile
+
+    opened = getattr(file, "_obj", file)  # Airflow's wrapper passes no attribute on.
+    if not isinstance(opened, AbstractBufferedFile):
+        file.close()
+        return
+    opened.closed = True
+    try:
+        opened.discard()
+    except Exception as error:
+        log.warning(
+            "The parts of an object that is not whole stay until a lifecycle rule of the bucket removes them "
+            "(%s): s3:AbortMultipartUpload is needed there",
+            type(error).__name__,
+        )
 
 
 def copy_object(path: PathLike, uri: str, pieces: Iterable[bytes]) -> None:

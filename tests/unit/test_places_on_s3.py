@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import ipaddress
 import json
 import ssl
@@ -12,7 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow_provider_aiml.aws_task import AwsTask
-from airflow_provider_aiml.exceptions import AwsConfigurationError, PayloadError
+from airflow_provider_aiml.exceptions import (
+    AwsConfigurationError,
+    OutputUnreadableError,
+    PayloadError,
+    StoredAnswerError,
+)
+from airflow_provider_aiml.inference.stored_answer import copy_object
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointOperator
 from botocore import UNSIGNED
 from cryptography import x509
@@ -247,3 +254,54 @@ def test_a_private_ca_bundle_holds_for_the_places_as_for_the_call(bundle):
 def test_a_place_that_nobody_vouches_for_is_not_read():
     with pytest.raises(PayloadError, match="unreadable"):
         Task(task_id="t").read_body(None, "s3://bucket/key", "application/json")
+
+
+def breaking(pieces, error):
+    yield from pieces
+    raise error
+
+
+@pytest.mark.parametrize("size", [1_000, 60_000_000], ids=["in one piece", "in parts"])
+@pytest.mark.parametrize("error", [OutputUnreadableError("The source broke"), KeyboardInterrupt()], ids=repr)
+def test_a_copy_whose_source_breaks_leaves_what_was_there_before(aws, s3, read, size, error):
+    s3.put_object(Bucket="bucket", Key="copy", Body=b"the copy of before")
+    path = Task(task_id="t").object_path("s3://bucket/copy")
+
+    with pytest.raises(type(error)):
+        copy_object(path, "s3://bucket/copy", breaking([b"x" * (size // 10)] * 10, error))
+    gc.collect()
+
+    assert read("copy") == b"the copy of before"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="bucket")
+
+
+def test_a_copy_that_fails_in_the_middle_leaves_what_was_there_before(aws, s3, read):
+    s3.put_object(Bucket="bucket", Key="copy", Body=b"the copy of before")
+    path = Task(task_id="t").object_path("s3://bucket/copy")
+    aws.add_fault("s3:PUT", code="InvalidRequest", status=400, count=1)
+
+    with pytest.raises(StoredAnswerError):
+        copy_object(path, "s3://bucket/copy", [b"x" * 6_000_000] * 20)
+    gc.collect()
+
+    assert read("copy") == b"the copy of before"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="bucket")
+
+
+def test_a_copy_that_cannot_even_be_given_up_says_so_and_keeps_its_error(aws, s3, read, caplog):
+    path = Task(task_id="t").object_path("s3://bucket/copy")
+    aws.add_fault("s3:DELETE", code="AccessDenied", status=403, for_seconds=60)
+
+    with pytest.raises(OutputUnreadableError):
+        copy_object(path, "s3://bucket/copy", breaking([b"x" * 60_000_000], OutputUnreadableError("Broke")))
+
+    assert read("copy") is None
+    assert "s3:AbortMultipartUpload" in caplog.text
+
+
+def test_a_whole_copy_in_parts_is_whole(s3, aws, read):
+    path = Task(task_id="t").object_path("s3://bucket/copy")
+
+    copy_object(path, "s3://bucket/copy", [b"x" * 6_000_000] * 10)
+
+    assert read("copy") == b"x" * 60_000_000
