@@ -21,7 +21,7 @@ from airflow_provider_aiml.exceptions import (
 from airflow_provider_aiml.inference.arguments import read_number
 from airflow_provider_aiml.inference.conversation import carried, to_json
 from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
-from airflow_provider_aiml.inference.stop_reasons import FAIL_ON, check_stop_reason
+from airflow_provider_aiml.inference.stop_reasons import FAIL_ON, UNREMARKABLE, check_stop_reason
 from airflow_provider_aiml.inference.structured_output import (
     ANSWER_TOOL,
     Mode,
@@ -307,13 +307,21 @@ class ToolLoop:
         return Outcome(
             response=last.response,
             message=message,
-            said=[*before, carried(message)],
+            said=[*before, carried(_without_cut_calls(message, last.stop_reason))],
             usage=add_usage(turn.response.get("usage") for turn in progress.turns),
             metrics=add_usage(turn.response.get("metrics") for turn in progress.turns),
             tool_calls=list(_tool_calls(progress)),
             turns=len(progress.turns),
             output=read[0] if read else None,
         )
+
+
+def _without_cut_calls(message: dict[str, Any], reason: str) -> dict[str, Any]:
+    """Leave out the calls of an answer that was cut off: none runs, and a history wants their results."""
+    if reason in UNREMARKABLE:
+        return message
+    calls = client_uses(message)
+    return {**message, "content": [one for one in message["content"] if one.get("toolUse") not in calls]}
 
 
 def _tool_calls(progress: Progress) -> list[dict[str, Any]]:

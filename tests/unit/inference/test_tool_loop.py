@@ -266,11 +266,13 @@ def test_a_stop_that_fails_the_task_keeps_the_partial_answer_out_of_its_message(
 
 def test_a_call_that_was_cut_off_is_never_run():
     tools = Tools()
-    cut = reply(use("add", {"a": 1, "b": 1}), stop="max_tokens")
+    cut = reply({"text": "So"}, use("add", {"a": 1, "b": 1}), stop="max_tokens")
 
     outcome = loop(Model(cut), tools.box(), fail_on=()).run(Progress())
 
     assert tools.ran == []
+    assert outcome.message == cut["output"]["message"]
+    assert outcome.said == [{"role": "assistant", "content": [{"text": "So"}]}], "no result will follow it"
     assert outcome.response["stopReason"] == "max_tokens"
 
 
