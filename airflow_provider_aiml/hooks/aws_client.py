@@ -22,6 +22,7 @@ from airflow.exceptions import (  # type: ignore[attr-defined]  # re-exported th
 )
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader, create_loader
 
@@ -36,8 +37,6 @@ from airflow_provider_aiml.inference.errors import not_sent, translate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-
-    from botocore.config import Config
 
     _Base = AwsBaseHook
 else:
@@ -311,14 +310,14 @@ class S3Hook(CompanionHook):
         raise failure
 
     def _filesystem_settings(self) -> dict[str, Any]:
-        config = self.client_config.config
+        config, untouched = self.client_config.config, Config()
         given = {name: getattr(config, name) for name in config.OPTION_DEFAULTS}
-        changed = {name: value for name, value in given.items() if value != config.OPTION_DEFAULTS[name]}
+        changed = {name: value for name, value in given.items() if value != getattr(untouched, name)}
         return {
             "endpoint_url": self.conn_config.get_service_endpoint_url("s3"),
             "client_kwargs": {"verify": self.verify},
-            # s3fs would take a shorter time-out of its own where there is none.
-            "config_kwargs": {"read_timeout": given["read_timeout"], **changed},
+            # s3fs would take shorter time-outs of its own where there are none.
+            "config_kwargs": {name: given[name] for name in ("connect_timeout", "read_timeout")} | changed,
         }
 
 

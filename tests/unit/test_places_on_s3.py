@@ -163,6 +163,7 @@ def test_the_task_s_settings_reach_its_places(define):
     assert fs.client_kwargs["verify"] == "/ours.pem"
     assert fs.config_kwargs["proxies"] == {"http": "http://ours:3128"}
     assert fs.config_kwargs["read_timeout"] == 7
+    assert set(fs.config_kwargs) == {"proxies", "read_timeout", "connect_timeout"}
     assert fs.session.get_config_variable("region") == "eu-central-1"
 
 
