@@ -98,4 +98,4 @@ def _inner_keys(value: object, log_payloads: bool) -> str:
         return ""
     if log_payloads:
         return f" (with {', '.join(sorted(map(str, value))[:_MOST_KEYS])})"
-    return f" (with {len(value)} keys)"
+    return f" (with {len(value)} key{'' if len(value) == 1 else 's'})"

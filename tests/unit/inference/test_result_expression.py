@@ -43,6 +43,7 @@ def test_a_null_warns_with_the_keys_of_the_result_and_none_of_the_answer(caplog)
         ({"body": "text", "n": 1}, "body, n"),
         ([RESULT], "those of a list of 1: body (with 2 keys), content_type"),
         ([], "none: the list is empty"),
+        ({"body": {"one": 1}}, "body (with 1 key)"),
     ],
 )
 def test_the_keys_are_named_whatever_the_result_is(result, keys, caplog):
