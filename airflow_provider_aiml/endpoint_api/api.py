@@ -47,14 +47,17 @@ class EndpointApi:
     :param method: GET or POST. Default: GET.
     :param request_parameters: query parameters, and headers as ``header.X-Name``, each with whether it is
         required. Those of the path always are.
-    :param request_model: a JSON schema (draft 4) that POST bodies must fit, checked by the gateway.
+    :param request_model: a JSON schema (draft 4) that POST bodies must fit, checked by the gateway. It is
+        itself checked here, and goes to CloudFormation as text, which looks for no functions in it.
     :param content_type: what the model is told that it gets. Default: ``application/json``.
     :param timeout: how long the gateway waits for the model, in seconds: 0.05 to 29, REGIONAL to 300 where
         the account's quota was raised. Default: the gateway's own, 29.
     :param description: the REST API's.
     :param endpoint_type: REGIONAL or EDGE. Default: REGIONAL; ``construct``: EDGE.
     :param authorization: AWS_IAM (callers sign) or NONE. Default: AWS_IAM.
-    :param binary_media_types: content types that are passed as bytes.
+    :param binary_media_types: of the REST API. They alone pass no bytes: what has no mapping template is 415,
+        and a template makes text. Say with ``overrides`` of ``Method`` what becomes of such bodies
+        (``Integration``: ``ContentHandling``, ``PassthroughBehavior``).
     :param stage_name: Default: ``prod``.
     :param stage_variables: ``$stageVariables`` of the mapping templates.
     :param tracing: X-Ray. Default: True.
@@ -63,7 +66,7 @@ class EndpointApi:
     :param log_retention_days: Default: for ever.
     :param throttle_rate_limit: requests per second that the stage takes; default: the account's.
     :param throttle_burst_limit: requests at once that the stage takes; default: the account's.
-    :param quota_limit: requests per ``quota_period`` and API key.
+    :param quota_limit: requests per ``quota_period`` and API key; needs ``api_key_required``.
     :param quota_period: DAY, WEEK or MONTH.
     :param account_logging_role: API Gateway writes logs as one role per account and region. ``if_missing``:
         made where there is none, kept on delete, never overwritten. ``leave``: never touched. ``create``:

@@ -123,6 +123,9 @@ def _gate(api: EndpointApi) -> Iterator[Problem]:
         yield Problem("request_model", "set for GET, which has no body", 'None, or method="POST"')
     if api.quota_limit is not None and not api.create_usage_plan:
         yield Problem("quota_limit", "set without a usage plan", "a quota needs create_usage_plan=True")
+    if api.quota_limit is not None and not api.api_key_required:
+        allowed = "api_key_required=True: requests are counted by their key, and without one none is"
+        yield Problem("quota_limit", "set while no caller needs a key", allowed)
     if (api.quota_limit is None) != (api.quota_period is None):
         yield Problem("quota_period", _described(api.quota_period), "set together with quota_limit")
 
@@ -171,11 +174,28 @@ def _logging_role(api: EndpointApi) -> Iterator[Problem]:
 
 
 def _mappings(api: EndpointApi) -> Iterator[Problem]:
-    if api.request_model is not None and not _is_json_object(api.request_model):
-        yield Problem("request_model", _described(api.request_model), "a JSON schema as a dict")
+    if api.request_model is not None:
+        yield from _schema(api.request_model)
     for logical_id, properties in api.overrides.items():
         if not isinstance(properties, dict) or not _is_json_object(properties):
             yield Problem(f"overrides[{logical_id!r}]", _described(properties), "a dict of properties")
+
+
+def _schema(schema: Any) -> Iterator[Problem]:
+    """Look at the request model, as API Gateway would when it is made: too late, for the stack runs then."""
+    if not _is_json_object(schema):
+        yield Problem("request_model", _described(schema), "a JSON schema as a dict")
+        return
+    from jsonschema import Draft4Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft4Validator.check_schema(schema)
+    except SchemaError as error:
+        where = error.json_path.removeprefix("$")
+        yield Problem(f"request_model{where}", error.message[:200], "a JSON schema of draft 4")
+    if "*/" in json.dumps(schema):
+        yield Problem("request_model", "a schema with */ in it", "none, for API Gateway makes comments of it")
 
 
 def _is_json_object(value: Any) -> bool:

@@ -66,7 +66,7 @@ def gateway_variables(
     """Give the names that a template may use.
 
     :param parameters: ``path``, ``querystring`` and ``header``, each a map of decoded values.
-    :param body: the payload as it came.
+    :param body: the payload as it came; without any, ``$input.body`` is ``{}``.
     :param context: ``$context``; what a template writes into it is found there afterwards.
     """
     return {
@@ -93,7 +93,7 @@ def _input(parameters: Any, body: str) -> dict[str, Any]:
     def as_json(path: str) -> Any:
         return as_java(json.dumps(select(_document(body), path), ensure_ascii=False, separators=(",", ":")))
 
-    return {"params": params, "path": at_path, "json": as_json, "body": as_java(body)}
+    return {"params": params, "path": at_path, "json": as_json, "body": as_java(body or "{}")}
 
 
 def _document(body: str) -> Any:

@@ -86,14 +86,15 @@ def render_request(api: EndpointApi, request: Request) -> str:
 
 
 def _absent(api: EndpointApi, request: Request) -> Iterator[Problem]:
-    headers = {name.lower() for name in request.headers}
+    headers = {name.lower(): value for name, value in request.headers.items()}
     for full, required in api.parameters.items():
         _, _, place, name = full.split(".", 3)
         given = {"path": request.path, "querystring": request.query, "header": headers}[place]
         wanted = name.lower() if place == "header" else name
-        if required and wanted not in given:
+        if required and given.get(wanted) in (None, ""):
             argument = {"path": "path", "querystring": "query", "header": "headers"}[place]
-            yield Problem(f"{argument}[{name!r}]", "absent", "a value: the gateway's validator demands it")
+            found = "blank" if wanted in given else "absent"
+            yield Problem(f"{argument}[{name!r}]", found, "a value: the gateway's validator demands it")
 
 
 def render_response(api: EndpointApi, status: int, body: Any, context: Mapping[str, Any]) -> RenderedResponse:

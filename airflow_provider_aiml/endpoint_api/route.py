@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.endpoint_api import logical_ids as ids
@@ -24,7 +25,8 @@ def route_resources(api: EndpointApi) -> dict[str, Any]:
         model = {
             "RestApiId": {"Ref": ids.REST_API},
             "ContentType": "application/json",
-            "Schema": api.request_model,
+            # As text: in a map CloudFormation takes a property named Ref for a function, and refuses a null.
+            "Schema": json.dumps(api.request_model, sort_keys=True, separators=(",", ":")),
         }
         resources[ids.REQUEST_MODEL] = resource("AWS::ApiGateway::Model", model)
     parent: dict[str, Any] = {"Fn::GetAtt": [ids.REST_API, "RootResourceId"]}

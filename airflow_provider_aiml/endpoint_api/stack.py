@@ -86,8 +86,15 @@ def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any
         elif isinstance(value, dict) and isinstance(mine, dict) and not _is_intrinsic(mine, value):
             merged[name] = _merged(mine, value)
         else:
-            merged[name] = value
+            merged[name] = _without_none(value)
     return merged
+
+
+def _without_none(value: Any) -> Any:
+    """Remove properties deeper down, too: CloudFormation refuses a null wherever it is."""
+    if isinstance(value, dict):
+        return {name: _without_none(one) for name, one in value.items() if one is not None}
+    return [_without_none(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _is_intrinsic(*values: Mapping[str, Any]) -> bool:

@@ -69,6 +69,13 @@ def _explained(error: ClientError | BotoCoreError, operation: str, service: str)
     return failure
 
 
+def _logs(api: EndpointApi) -> bool:
+    """Say whether the stage, overrides included, writes an access log or an execution log."""
+    stage = api.template()["Resources"][ids.STAGE]["Properties"]
+    levels = {one.get("LoggingLevel", "OFF") for one in stage.get("MethodSettings", [])}
+    return bool(stage.get("AccessLogSetting")) or levels - {"OFF"} != set()
+
+
 class DeployChecksMixin(AwsClientMixin):
     """The checks before a deployment."""
 
@@ -80,7 +87,7 @@ class DeployChecksMixin(AwsClientMixin):
         """Look for what the template depends on: the account's logging role, and a log group left behind.
 
         :param stack: the stack's description; None where there is none.
-        :raises RequestError: ``account_logging_role="leave"``, and the account has none.
+        :raises RequestError: ``account_logging_role="leave"``, the account has none, and the stage logs.
 
         .. seealso:: https://docs.aws.amazon.com/apigateway/latest/api/API_GetAccount.html
         """
@@ -90,9 +97,10 @@ class DeployChecksMixin(AwsClientMixin):
             gateway: Any = ApiGatewayControlHook.beside(self).conn
             with aws_errors("GetAccount", "apigateway"):
                 role = bool(gateway.get_account().get("cloudwatchRoleArn"))
-        if api.account_logging_role == "leave" and not role:
+        if api.account_logging_role == "leave" and not role and _logs(api):
             found = "leave, while the account has no logging role in this region, so no stage can log"
-            problem = Problem("account_logging_role", found, "if_missing, create, or a role's ARN")
+            allowed = "if_missing, create, or a role's ARN; or a stage without logs"
+            problem = Problem("account_logging_role", found, allowed)
             raise RequestError("The API cannot be deployed", problems=(problem,))
         # A setting without a role of the stack's own is one that it was told by ARN: theirs, not ours.
         made_role = {ids.ACCOUNT, ids.CLOUDWATCH_ROLE} <= held.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -32,6 +33,7 @@ _API_FIELDS = frozenset(one.name for one in fields(EndpointApi))
 _VELOCITY_FIELDS = frozenset(
     {"request_mapping_template", "response_mapping_template", "additional_request_templates"}
 )
+_VELOCITY_OVERRIDES = frozenset({"RequestTemplates", "ResponseTemplates"})
 
 
 class ApiGatewaySageMakerDeployOperator(StackTask):
@@ -49,7 +51,8 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
     was there before goes on serving. A try that follows a killed one picks its operation up.
 
     :param api: an :class:`~airflow_provider_aiml.endpoint_api.EndpointApi`, or its properties as a mapping;
-        or each property as an argument of its own. Mapping templates are not rendered by Jinja. (templated)
+        or each property as an argument of its own. Mapping templates, those in ``overrides`` too, are not
+        rendered by Jinja. (templated)
     :param examples: pairs of a request, as ``render_request`` takes it (``path``, ``query``, ``headers``,
         ``body``), and the body that the model should get. One that fails stops the deployment before the
         stack is looked at.
@@ -84,6 +87,9 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
         super().__init__(**kwargs)
         properties = {**_properties(api), **given}
         self.mapping_templates = {name: properties.pop(name) for name in _VELOCITY_FIELDS & properties.keys()}
+        self.override_templates: dict[tuple[Any, ...], Any] = {}
+        if isinstance(properties.get("overrides"), Mapping):
+            properties["overrides"] = _without_templates(properties["overrides"], self.override_templates)
         self.api_properties = properties
         self.examples = examples
         self.capabilities = capabilities
@@ -99,6 +105,8 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
         :raises RequestError: a property is unknown, missing, or cannot be deployed.
         """
         given = {**self.api_properties, **self.mapping_templates}
+        if self.override_templates:
+            given["overrides"] = _with_templates(given["overrides"], self.override_templates)
         unknown = [
             Problem(f"api[{name!r}]", "unknown", "EndpointApi's") for name in given.keys() - _API_FIELDS
         ]
@@ -150,6 +158,31 @@ def _properties(api: EndpointApi | Mapping[str, Any] | None) -> dict[str, Any]:
     if isinstance(api, EndpointApi):
         return {name: getattr(api, name) for name in _API_FIELDS}
     return dict(api or {})
+
+
+def _without_templates(value: Any, held: dict[tuple[Any, ...], Any], path: tuple[Any, ...] = ()) -> Any:
+    """Take the mapping templates out of overrides.
+
+    :param held: where they are put, by where they were.
+    """
+    if isinstance(value, list | tuple):
+        return [_without_templates(one, held, (*path, number)) for number, one in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    held |= {(*path, name): one for name, one in value.items() if name in _VELOCITY_OVERRIDES}
+    rest = {name: one for name, one in value.items() if name not in _VELOCITY_OVERRIDES}
+    return {name: _without_templates(one, held, (*path, name)) for name, one in rest.items()}
+
+
+def _with_templates(overrides: Mapping[str, Any], held: Mapping[tuple[Any, ...], Any]) -> dict[str, Any]:
+    """Put the mapping templates back."""
+    whole: Any = copy.deepcopy(overrides)
+    for (*path, name), templates in held.items():
+        at = whole
+        for step in path:
+            at = at[step]
+        at[name] = templates
+    return dict(whole)
 
 
 def _holds_jinja(value: Any) -> bool:

@@ -110,7 +110,7 @@ class _Input:
 
     def __init__(self, parameters: Mapping[str, Mapping[str, str]], body: str) -> None:
         self._parameters = _texts({place: dict(values) for place, values in parameters.items()})
-        self.body = _Text(body)
+        self.body = _Text(body or "{}")
 
     def params(self, name: str | None = None) -> Any:
         if name is None:
@@ -129,7 +129,7 @@ class _Input:
 
     def _document(self) -> Any:
         try:
-            return json.loads(self.body or "{}")
+            return json.loads(self.body)
         except ValueError as error:
             message = f"Could not parse request body into json: {error}"
             raise RefusedError(400, message, "BadRequestException") from None

@@ -21,12 +21,40 @@ SLOW = settings(
     phases=[Phase.explicit, Phase.generate],
 )
 NAMES = st.text(string.ascii_letters + string.digits, min_size=1, max_size=20)
+EVERY_METHOD = {"HttpMethod": "*", "ResourcePath": "/*"}
 OVERRIDES: list[dict[str, Any]] = [
     {},
     {"Stage": {"CacheClusterEnabled": False, "MethodSettings": None}},
+    {"Stage": {"AccessLogSetting": None, "Description": "quiet"}},
+    {"Stage": {"MethodSettings": [{**EVERY_METHOD, "LoggingLevel": None, "MetricsEnabled": True}]}},
     {"Method": {"Integration": {"TimeoutInMillis": 1000}}, "RestApi": {"ApiKeySourceType": "HEADER"}},
-    {"InvokeRole": {"Description": "calls the model"}} | {"AccessLogGroup": {"RetentionInDays": 7}},
+    {"Method": {"Integration": {"ContentHandling": "CONVERT_TO_TEXT"}, "OperationName": "score"}},
+    {"RestApi": {"EndpointConfiguration": {"Types": ["REGIONAL"]}, "DisableExecuteApiEndpoint": True}},
+    {"RestApi": {"Policy": {"Version": "2012-10-17", "Statement": []}}, "RequestValidator": {"Name": "v"}},
+    {"Deployment": {"Description": {"Fn::Sub": "of ${AWS::StackName}"}}},
 ]
+OF_OWN_ROLE: list[dict[str, Any]] = [
+    {"InvokeRole": {"Description": "calls the model", "Path": "/service/"}},
+    {"InvokeRole": {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"]}},
+    {"InvokePolicy": {"PolicyName": "mine"}},
+]
+OF_OWN_LOG: list[dict[str, Any]] = [{"AccessLogGroup": {"RetentionInDays": 7, "LogGroupClass": "STANDARD"}}]
+NAMED_ANYHOW = st.sampled_from(["Ref", "Fn::Sub", "type", "$ref", "ä"]) | NAMES
+SCALARS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["string", "number", ["string", "null"]])},
+    optional={"enum": st.just(["a", None, 1]), "description": NAMES},
+)
+SCHEMAS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.fixed_dictionaries(
+            {"type": st.just("object"), "properties": st.dictionaries(NAMED_ANYHOW, inner, max_size=3)},
+            optional={"required": st.just(["Ref"]), "additionalProperties": st.booleans()},
+        )
+        | st.fixed_dictionaries({"type": st.just("array"), "items": inner})
+    ),
+    max_leaves=6,
+)
 
 
 def lint(template: dict[str, Any]) -> list[str]:
@@ -64,16 +92,18 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     }
     chosen["method"] = draw(st.sampled_from(["GET", "POST"]))
     if chosen["method"] == "POST":
-        chosen["request_model"] = draw(st.sampled_from([None, {"type": "object"}]))
+        chosen["request_model"] = draw(st.none() | SCHEMAS)
     chosen["create_usage_plan"] = draw(st.booleans())
     if chosen["create_usage_plan"]:
         chosen["api_key_required"] = draw(st.booleans())
-        chosen.update(draw(st.sampled_from([{}, {"quota_limit": 5, "quota_period": "MONTH"}])))
+        if chosen["api_key_required"]:
+            chosen.update(draw(st.sampled_from([{}, {"quota_limit": 5, "quota_period": "MONTH"}])))
+    possible = [*OVERRIDES, *OF_OWN_LOG]
     if draw(st.booleans()):
         chosen["api_gateway_execution_role_arn"] = ROLE
-    overrides = draw(st.sampled_from(OVERRIDES))
-    if "api_gateway_execution_role_arn" not in chosen:
-        chosen["overrides"] = overrides
+    else:
+        possible += OF_OWN_ROLE
+    chosen["overrides"] = draw(st.sampled_from(possible))
     return chosen
 
 
@@ -82,8 +112,20 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
 @given(options(), st.booleans())
 def test_no_template_has_a_finding(chosen: dict[str, Any], found: bool) -> None:
     one = api(**chosen)
-    around = Surroundings(has_logging_role=found, has_log_group=found and "overrides" not in chosen)
+    around = Surroundings(
+        has_logging_role=found,
+        has_log_group=found and chosen["overrides"] not in OF_OWN_LOG,
+        has_old_route=found,
+    )
     assert lint(one.template(around)) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("own_role", [True, False])
+@pytest.mark.parametrize("overrides", [*OVERRIDES, *OF_OWN_LOG, *OF_OWN_ROLE], ids=json.dumps)
+def test_no_kind_of_override_has_a_finding(overrides: dict[str, Any], own_role: bool) -> None:
+    role = {} if own_role or overrides in OF_OWN_ROLE else {"api_gateway_execution_role_arn": ROLE}
+    assert lint(api(overrides=overrides, **role).template()) == []
 
 
 def test_the_linter_does_find_what_is_wrong() -> None:

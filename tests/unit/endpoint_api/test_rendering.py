@@ -78,6 +78,27 @@ def test_the_body_is_there_as_it_came() -> None:
     assert rendered("$input.body", body='{"a":  1}') == '{"a":  1}'
 
 
+@pytest.mark.parametrize("body", [None, ""])
+def test_a_body_that_is_empty_is_an_empty_object(body: Any) -> None:
+    assert rendered("$input.body", body=body) == "{}"
+    assert api(response_mapping_template="$input.body").render_response(body=body).body == "{}"
+
+
+@pytest.mark.parametrize(
+    ("declared", "given"),
+    [
+        ("items", {"query": {"items": ""}}),
+        ("header.X-Trace", {"headers": {"x-trace": ""}}),
+        ("items", {"path": {"user_id": ""}, "query": {"items": "1"}}),
+    ],
+    ids=str,
+)
+def test_a_blank_value_of_a_required_parameter_is_as_good_as_none(declared: str, given: Any) -> None:
+    one = api(request_parameters={declared: True})
+    with pytest.raises(RequestError, match="blank"):
+        one.render_request(**{"path": {"user_id": "321"}, **given})
+
+
 def test_without_a_body_json_paths_find_nothing() -> None:
     assert rendered("[$input.path('$.a')]") == "[]"
 

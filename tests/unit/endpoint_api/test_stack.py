@@ -28,9 +28,11 @@ def test_equal_apis_give_equal_templates_whatever_the_order_of_their_maps() -> N
 
 
 def test_what_a_caller_does_to_a_template_does_not_reach_the_api() -> None:
-    one = api(request_model={"type": "object", "properties": {}}, method="POST")
-    one.template()["Resources"]["RequestModel"]["Properties"]["Schema"]["properties"]["x"] = {}
-    assert one.template()["Resources"]["RequestModel"]["Properties"]["Schema"]["properties"] == {}
+    one = api(overrides={"Stage": {"CanarySetting": {"StageVariableOverrides": {}}}})
+    setting = one.template()["Resources"]["Stage"]["Properties"]["CanarySetting"]
+    setting["StageVariableOverrides"]["x"] = "y"
+    again = one.template()["Resources"]["Stage"]["Properties"]["CanarySetting"]
+    assert again == {"StageVariableOverrides": {}}
 
 
 def test_a_map_that_is_changed_later_does_not_change_the_api() -> None:
@@ -84,7 +86,6 @@ def test_a_change_to_what_is_served_makes_a_new_deployment(changes: dict[str, An
         {"log_group_name": "/api/log"},
         {"log_retention_days": 30},
         {"throttle_rate_limit": 5.5, "throttle_burst_limit": 10},
-        {"quota_limit": 5, "quota_period": "DAY"},
         {"create_usage_plan": False},
         {"account_logging_role": "leave"},
         {"overrides": {"Stage": {"CacheClusterEnabled": False}}},
@@ -102,6 +103,11 @@ def test_a_deployment_for_the_way_has_an_id_of_its_own_and_nothing_else_differs(
     (name,) = of_type(on_the_way, "ApiGateway::Deployment")
     assert name != deployment_id()
     assert json.loads(json.dumps(on_the_way).replace(name, deployment_id())) == api().template()
+
+
+def test_a_quota_keeps_the_deployment() -> None:
+    quota = {"quota_limit": 5, "quota_period": "DAY"}
+    assert deployment_id(api_key_required=True, **quota) == deployment_id(api_key_required=True)
 
 
 def test_the_stage_serves_the_deployment_of_the_template() -> None:
@@ -266,9 +272,9 @@ def test_without_a_path_the_method_is_on_the_root() -> None:
 
 
 def test_a_body_is_validated_by_its_model() -> None:
-    schema = {"type": "object", "required": ["instances"]}
+    schema = {"type": "object", "required": ["instances"], "properties": {"Ref": {"enum": ["a", None]}}}
     template = api(method="POST", request_model=schema).template()
-    assert only(template, "ApiGateway::Model")["Properties"]["Schema"] == schema
+    assert json.loads(only(template, "ApiGateway::Model")["Properties"]["Schema"]) == schema
     method = only(template, "ApiGateway::Method")["Properties"]
     assert method["RequestModels"] == {"application/json": {"Ref": "RequestModel"}}
     validator = only(template, "ApiGateway::RequestValidator")["Properties"]
@@ -288,7 +294,11 @@ def test_a_key_is_made_and_tied_to_the_plan_where_callers_need_one() -> None:
 
 def test_throttles_hold_for_the_stage_and_quotas_for_the_plan() -> None:
     resources = api(
-        throttle_rate_limit=5, throttle_burst_limit=7, quota_limit=9, quota_period="WEEK"
+        throttle_rate_limit=5,
+        throttle_burst_limit=7,
+        quota_limit=9,
+        quota_period="WEEK",
+        api_key_required=True,
     ).template()["Resources"]
     settings = resources["Stage"]["Properties"]["MethodSettings"][0]
     assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (5, 7)
@@ -321,6 +331,12 @@ def test_overrides_are_merged_last_and_into_nested_properties() -> None:
 
 def test_an_override_of_none_removes_a_property() -> None:
     assert "TracingEnabled" not in properties("Stage", overrides={"Stage": {"TracingEnabled": None}})
+
+
+def test_an_override_of_none_removes_a_property_of_a_list_too() -> None:
+    settings = [{"HttpMethod": "*", "ResourcePath": "/*", "LoggingLevel": None}]
+    changed = properties("Stage", overrides={"Stage": {"MethodSettings": settings}})
+    assert changed["MethodSettings"] == [{"HttpMethod": "*", "ResourcePath": "/*"}]
 
 
 def test_an_override_replaces_an_intrinsic_function_whole() -> None:

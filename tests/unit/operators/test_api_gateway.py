@@ -182,6 +182,14 @@ def test_leave_is_refused_where_the_account_has_no_logging_role(model, client):
     assert client("cloudformation").describe_stacks()["Stacks"] == []
 
 
+def test_leave_is_well_where_the_stage_writes_no_log(model):
+    silent = {"account_logging_role": "leave", "logging_level": "OFF"}
+    with pytest.raises(RequestError, match="account_logging_role"):
+        deploy(**silent)
+    result = deploy(**silent, overrides={"Stage": {"AccessLogSetting": None}})
+    assert call(result["url"])["status_code"] == 200
+
+
 def test_a_named_log_group_that_was_kept_is_used_again(model, client):
     deploy(log_group_name="/api/front")
     assert "/api/front" in delete()["kept"]

@@ -147,12 +147,13 @@ class ApiModel(ResourceType):
         place.client("apigateway").delete_model(restApiId=properties["RestApiId"], modelName=made.physical_id)
 
     def _put(self, place: Place, name: str, properties: dict[str, Any]) -> None:
+        schema = properties.get("Schema", {})
         place.client("apigateway").create_model(
             restApiId=properties["RestApiId"],
             name=name,
             contentType=properties.get("ContentType", "application/json"),
             description=properties.get("Description", ""),
-            schema=json.dumps(properties.get("Schema", {})),
+            schema=schema if isinstance(schema, str) else json.dumps(schema),
         )
 
 

@@ -51,6 +51,9 @@ class TestTemplates:
     def test_the_body_is_there_as_it_came(self, rest_api):
         assert self.rendered(rest_api, "$input.body", body=[1])[1] == [1]
 
+    def test_a_body_that_is_empty_is_an_empty_object(self, rest_api):
+        assert self.rendered(rest_api, "[$input.body, $input.json('$')]", body=b"") == (200, [{}, {}])
+
     def test_a_body_that_is_no_json_is_400_where_json_is_wanted(self, rest_api):
         status, body = self.rendered(rest_api, "$input.json('$')", body=b"words")
         assert status == 400
