@@ -181,7 +181,7 @@ def _by_page(identities: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _unusable(verb: str, error: Exception, hint: str | None = None) -> StoredAnswerError:
-    why = "without it a retry could buy an inference again, so nothing more is sent"
+    why = "without the record a retry could buy an inference again, so nothing more is sent"
     return StoredAnswerError(
         f"The record of what was submitted cannot be {verb}: {fault_code(error) or type(error).__name__}",
         code=fault_code(error),
