@@ -130,11 +130,11 @@ class SubmissionTask(AsyncOutputTask):
             self.check_places(several=self.several)
             limited = self.wait_for_completion and self.wait_timeout is not None
             until = started + (self.wait_timeout or 0) if limited else None
-            submissions = self._submissions(context, started, until)
+            submissions, there = self._submissions(context, started, until)
             if not self.wait_for_completion:
                 facts = [submission.to_dict() for submission in submissions]
                 return self.give(facts if self.several else facts[0])
-            failures = self._wait(submissions, until)
+            failures = {} if there else self._wait(submissions, until)
             return self.conclude(submissions, several=self.several, failures=failures)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
@@ -159,7 +159,10 @@ class SubmissionTask(AsyncOutputTask):
             hint="; ".join(filter(None, ("raise wait_timeout, or clear the task to wait again", error.hint))),
         )
 
-    def _submissions(self, context: Context, started: float, until: float | None) -> list[Submission]:
+    def _submissions(
+        self, context: Context, started: float, until: float | None
+    ) -> tuple[list[Submission], bool]:
+        """Find or make the submissions; say whether all their outputs are there already."""
         task = task_identity(context)
         region = self.hook.conn_region_name
         planned = self.plan()
@@ -173,7 +176,7 @@ class SubmissionTask(AsyncOutputTask):
         members = {identity: self._sendable(identity, requests[identity]) for identity in found.unsent}
         settled = {**found.settled, **submitter.submit(members, found.unsent)}
         self._tell(settled, sent=found.unsent)
-        return [settled[identity] for identity in identities]
+        return [settled[identity] for identity in identities], found.there.issuperset(identities)
 
     def _look_back(
         self,
@@ -312,7 +315,8 @@ class SubmissionTask(AsyncOutputTask):
             for index, (one, end) in enumerate(zip(submissions, ends, strict=True))
         }
         failures: dict[int, InferenceError] = {}
-        while waits and not self.policy.ends(len(failures), len(submissions)):
+        over = False
+        while waits and not over:
             for index, wait, seen in self.look_at_each(waits):
                 verdict = wait.on_look(seen, time.time())
                 if wait.needs_permission_notice:
@@ -324,7 +328,8 @@ class SubmissionTask(AsyncOutputTask):
                     if verdict.status == "expired" and ends[index] < submissions[index].deadline:
                         raise self.overdue(verdict.error)
                     failures[index] = verdict.error
-            if waits:
+                    over = over or self.policy.ends_with(verdict.error, len(failures), len(submissions))
+            if waits and not over:
                 time.sleep(max(0.0, min(self.waiter_delay, max(ends) - time.time())))
         return failures
 

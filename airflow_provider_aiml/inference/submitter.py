@@ -55,12 +55,14 @@ class Finding:
 
     :param ordinal: the ordinal under which it was submitted, or else is to be sent.
     :param submission: what was submitted and is there or under way.
+    :param there: whether its output is there.
     :param places: where its output would be, if it is not known whether it was sent.
     :param until: until when to wait for that, in seconds since the epoch.
     """
 
     ordinal: int
     submission: Submission | None = None
+    there: bool = False
     places: list[AsyncInference] = field(default_factory=list)
     until: float | None = None
 
@@ -71,6 +73,7 @@ class LookBack:
 
     :param settled: what was submitted and is there or under way, by identity.
     :param ordinals: the ordinals under which it was.
+    :param there: whose outputs are there.
     :param unsent: the ordinal under which each of the others is to be sent.
     :param uncertain: where the output of a request would be of which it is not known whether it was sent.
     :param until: until when to wait for those, in seconds since the epoch.
@@ -78,6 +81,7 @@ class LookBack:
 
     settled: dict[str, Submission] = field(default_factory=dict)
     ordinals: dict[str, int] = field(default_factory=dict)
+    there: set[str] = field(default_factory=set)
     unsent: dict[str, int] = field(default_factory=dict)
     uncertain: dict[str, list[AsyncInference]] = field(default_factory=dict)
     until: float = 0.0
@@ -87,6 +91,8 @@ class LookBack:
         if finding.submission is not None:
             self.settled[identity] = finding.submission
             self.ordinals[identity] = finding.ordinal
+            if finding.there:
+                self.there.add(identity)
         elif finding.until is not None:
             self.uncertain[identity] = finding.places
             self.until = min(self.until or finding.until, finding.until)
@@ -97,6 +103,7 @@ class LookBack:
         """Take what a later look at what was uncertain found."""
         self.settled |= later.settled
         self.ordinals |= later.ordinals
+        self.there |= later.there
         self.unsent |= later.unsent
         self.uncertain, self.until = later.uncertain, later.until
 
@@ -186,7 +193,7 @@ class Submitter:
             "is at" if step is Step.USE else "is awaited at",
             record.submission.inference.output_location,
         )
-        return Finding(record.ordinal, record.submission)
+        return Finding(record.ordinal, record.submission, step is Step.USE)
 
     def _find_uncertain(
         self, identity: str, request: Mapping[str, Any], record: SubmissionRecord, now: float
@@ -194,7 +201,7 @@ class Submitter:
         places = self._places(identity, request, record.ordinal)
         seen, taken = self._look_at_predicted(places, now)
         if taken is not None:
-            return Finding(record.ordinal, taken)
+            return Finding(record.ordinal, taken, there=True)
         until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
         if seen.seen is not Seen.FAILURE and until is not None:
             log.warning(
@@ -219,7 +226,7 @@ class Submitter:
             places = self._places(identity, request, ordinal)
             seen, taken = self._look_at_predicted(places, now)
             if taken is not None:
-                return Finding(ordinal, taken)
+                return Finding(ordinal, taken, there=True)
             stop_if_unknown(seen)
             free = ordinal + 1 if seen.seen is Seen.FAILURE else free
         return Finding(free)

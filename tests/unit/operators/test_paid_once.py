@@ -77,6 +77,24 @@ def test_a_retry_uses_the_output_that_is_there(endpoint, store):
     assert bought(endpoint) == 1
 
 
+def test_a_retry_that_finds_all_outputs_does_not_defer(endpoint, store):
+    several = {"payload": None, "payloads": [{"a": 1}, {"a": 2}]}
+    first = run(make(**several, result="body"), state_store=store)
+    again = run(make(**several, result="body", deferrable=True), state_store=store, try_number=2)
+
+    assert again == first
+    assert bought(endpoint) == 2
+
+
+def test_a_retry_defers_while_one_output_is_missing(endpoint, store):
+    run(make(endpoint_name="stuck", wait_for_completion=False), state_store=store)
+
+    deferral = defer(make(endpoint_name="stuck", deferrable=True), state_store=store, try_number=2)
+
+    assert deferral.method_name == "execute_complete"
+    assert bought(endpoint, "stuck") <= 1
+
+
 def test_a_retry_waits_for_the_inference_that_is_under_way(endpoint, store):
     run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
     result = run(make(endpoint_name="slow", result="body"), state_store=store, try_number=2)
