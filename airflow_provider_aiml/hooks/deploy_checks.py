@@ -72,8 +72,8 @@ def _explained(error: ClientError | BotoCoreError, operation: str, service: str)
 def _logs(api: EndpointApi) -> bool:
     """Say whether the stage, overrides included, writes an access log or an execution log."""
     stage = api.template()["Resources"][ids.STAGE]["Properties"]
-    levels = {one.get("LoggingLevel", "OFF") for one in stage.get("MethodSettings", [])}
-    return bool(stage.get("AccessLogSetting")) or levels - {"OFF"} != set()
+    levels = [one.get("LoggingLevel", "OFF") for one in stage.get("MethodSettings", [])]
+    return bool(stage.get("AccessLogSetting")) or any(level != "OFF" for level in levels)
 
 
 class DeployChecksMixin(AwsClientMixin):
