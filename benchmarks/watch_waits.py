@@ -303,7 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, nargs="+", default=[500, 10_000, 100_000])
     parser.add_argument("--triggers", action="store_true", help="real triggers of ours at every size")
-    parser.add_argument("--polls", type=int, default=3, help="how many polls to measure")
+    parser.add_argument("--polls", type=int, default=2, help="how many polls to measure")
     parser.add_argument("--picture", type=Path, help="draw the curve of cost against N as an SVG")
     parser.add_argument("--role", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
