@@ -16,8 +16,8 @@ __all__ = ["Unscanned", "read_keys_only"]
 
 _UNREAD = re.compile(rb"<(LastModified|ETag|Size|StorageClass|ChecksumAlgorithm|ChecksumType)>[^<]*</\1>")
 _FROM = 500  # waits; fewer do not make Python start a full collection
-_STEP = 2_000  # waits that may come after the first freeze before they are taken out of sight as well
-_FEW = 250  # waits; so few are scanned again
+_STEP = 500  # waits that may come before they are taken out of sight as well
+_FEW, _OFTEN = 250, 4  # waits that are left, and freezes there were, before all is scanned again
 
 _unscanned: WeakSet[Unscanned] = WeakSet()
 
@@ -40,29 +40,30 @@ def _drop_unread(response_dict: dict[str, Any], **_: Any) -> None:
 class Unscanned:
     """Keeps the garbage collector from walking over thousands of waits again and again.
 
-    From 500 waits on, what is alive is frozen (:func:`gc.freeze`), and again for every 2,000 that come; what
-    a frozen wait holds is still freed when it ends, by its reference count. The price: a cycle of anything
-    else in the process that was alive at such a moment, and is dropped later, is freed only when fewer than
-    250 waits are left and all is scanned again.
+    With every 500 waits that come what is alive is frozen (:func:`gc.freeze`); what a frozen wait holds is
+    still freed when it ends, by its reference count. The price: a cycle of anything else in the process that
+    was alive at such a moment, and is dropped later, is freed only when all is scanned again: when no wait is
+    left, or after four freezes fewer than 250.
     """
 
     def __init__(self) -> None:
-        self._waits = self._new = 0
+        self._waits = self._new = self._freezes = 0
 
     def grown(self, waits: int) -> None:
         """Take note that there are now so many waits."""
         self._new += waits - self._waits
         self._waits = waits
-        if waits >= _FROM and (self not in _unscanned or self._new >= _STEP):
+        if waits >= _FROM and self._new >= _STEP:
             gc.freeze()
             self._new = 0
+            self._freezes += 1
             _unscanned.add(self)
 
     def shrunk(self, waits: int) -> None:
         """Take note that there are now only so many waits."""
         self._waits = waits
-        if waits < _FEW and self in _unscanned:
-            self._new = 0
+        if self in _unscanned and (not waits or (waits < _FEW and self._freezes >= _OFTEN)):
+            self._new = self._freezes = 0
             _unscanned.discard(self)
             if not _unscanned:
                 gc.unfreeze()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["StoredStream", "StreamStore"]
 
 _PIECE = 1024 * 1024
-_GATHERED = 256 * 1024
+_GATHERED = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
