@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SHARES = (0.0, 0.1, 0.5, 0.9)
-COMPILED = tempfile.mkdtemp(prefix="compiled-")  # filled by a first, small run of each role
+COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")  # filled by a first, small run of each role
 BATCH = 50  # waits that are registered before the loop is let go
 BUDGET_MB, BUDGET_CPU, BUDGET_STALL_MS = 256, 25, 50
 
@@ -217,7 +217,7 @@ def run_role(role: str, n: int, interval: float, polls: int, shares: tuple[float
             **os.environ,
             "AIRFLOW_HOME": home,
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
-            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", COMPILED),
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", COMPILED.name),
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         arguments = [str(n), str(interval), str(polls), json.dumps(shares), url]
