@@ -101,6 +101,8 @@ class AsyncQueue:
         self._faults = faults
         self._places: dict[tuple[str, str, int], asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._flow = asyncio.Event()
+        self._flow.set()
 
     def submit(
         self, endpoint: Endpoint, members: dict[str, Any], forced: Fault | None = None
@@ -129,6 +131,15 @@ class AsyncQueue:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._places.clear()
+        self.release()
+
+    def hold(self) -> None:
+        """Let no inference end until the release."""
+        self._flow.clear()
+
+    def release(self) -> None:
+        """Let inferences end again."""
+        self._flow.set()
 
     @property
     def pending(self) -> int:
@@ -169,6 +180,7 @@ class AsyncQueue:
         """Run an inference; None if it was made to vanish."""
         delay = self._faults.take(target, "delay")
         await asyncio.sleep(delay.seconds if delay else inference.config.delay)
+        await self._flow.wait()
         if self._faults.take(target, "drop"):
             return None
         if self._faults.take(target, "expire"):

@@ -44,6 +44,14 @@ class BedrockFront:
         await asyncio.gather(*finishing, return_exceptions=True)
         self._bedrock = self._stand_in()
 
+    def hold(self) -> None:
+        """Let no asynchronous invocation end until the release."""
+        self._bedrock.hold()
+
+    async def release(self) -> None:
+        """Let asynchronous invocations end again, those at once whose time has come."""
+        await asyncio.to_thread(self._bedrock.release)
+
     async def handle(self, target: Target, members: dict[str, Any], request: Request) -> dict[str, Any]:
         """Answer one operation; a stream's member is an async iterator of frames.
 

@@ -139,6 +139,8 @@ class Cloud:
             "invocations": self._invocations,
             "request_counts": self._request_counts,
             "pending": self._pending,
+            "hold": self._hold,
+            "release": self._release,
             "model_pids": self._model_pids,
             "reset": self._reset,
             "health": self._health,
@@ -183,6 +185,16 @@ class Cloud:
 
     async def _pending(self) -> dict[str, Any]:
         return {"pending": self.queue.pending}
+
+    async def _hold(self) -> dict[str, Any]:
+        self.queue.hold()
+        self.bedrock.hold()
+        return {}
+
+    async def _release(self) -> dict[str, Any]:
+        self.queue.release()
+        await self.bedrock.release()
+        return {}
 
     async def _model_pids(self) -> dict[str, Any]:
         return {"pids": self.processes.pids()}

@@ -5,6 +5,7 @@ Each method is one POST of its arguments as JSON to ``/_local_aws/{method}``.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 from airflow_provider_aiml.local_aws.witness import Invocation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_aiml.local_aws.faults import FaultKind
 
 __all__ = ["ControlError", "LocalAwsControl"]
@@ -118,6 +121,19 @@ class LocalAwsControl:
     def pending(self) -> int:
         """Give how many asynchronous inferences are queued or running."""
         return int(self._tell("pending")["pending"])
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no asynchronous inference, and no asynchronous invocation of Bedrock, end within the context.
+
+        What is submitted meanwhile stays pending, however long the test takes; the times of those that
+        are due count on.
+        """
+        self._tell("hold")
+        try:
+            yield
+        finally:
+            self._tell("release")
 
     def model_pids(self) -> dict[str, int]:
         """Give the process id of each running container, by model."""

@@ -74,6 +74,7 @@ class AsyncInvokes:
         self._delay = delay
         self._invocations: dict[str, _Invocation] = {}
         self._lock = threading.RLock()
+        self._held = False
 
     def start(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer StartAsyncInvoke; the same token with the same request is the same invocation.
@@ -152,12 +153,25 @@ class AsyncInvokes:
         return page
 
     def finish_due(self) -> None:
-        """Finish every invocation whose time has come."""
+        """Finish every invocation whose time has come, unless they are held."""
         with self._lock:
+            if self._held:
+                return
             now = self._clock()
             for one in self._invocations.values():
                 if one.status == "InProgress" and one.due <= now and one.fault != "async-stuck":
                     self._finish(one, now)
+
+    def hold(self) -> None:
+        """Let none end until the release."""
+        with self._lock:
+            self._held = True
+
+    def release(self) -> None:
+        """Let them end again, those at once whose time has come."""
+        with self._lock:
+            self._held = False
+            self.finish_due()
 
     def _finish(self, one: _Invocation, now: dt.datetime) -> None:
         one.failure = self._write(one)

@@ -87,6 +87,14 @@ class Bedrock:
         """Finish the asynchronous invocations whose time has come; to be called before S3 is looked at."""
         self._async_invokes.finish_due()
 
+    def hold(self) -> None:
+        """Let no asynchronous invocation end until the release."""
+        self._async_invokes.hold()
+
+    def release(self) -> None:
+        """Let asynchronous invocations end again, those at once whose time has come."""
+        self._async_invokes.release()
+
     def _converse(self, request: Mapping[str, Any]) -> dict[str, Any]:
         model = find_model(request["modelId"])
         fault = find_fault(model, request.get("requestMetadata"))

@@ -74,7 +74,7 @@ class Story:
             await asyncio.wait(running)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENTS, max_size=25))
 def test_no_wait_is_lost_doubled_or_completed_too_early(
     make_world: type[World], events: list[tuple[str, str, int]]

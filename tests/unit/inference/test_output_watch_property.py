@@ -106,7 +106,7 @@ class Story:
         }
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=events, schedule=schedules, latency=st.sampled_from([0.0, 0.3, 7.0]))
 def test_no_completion_is_lost_or_doubled(
     make_world: type[World], story: list[Event], schedule: PollSchedule, latency: float

@@ -138,7 +138,7 @@ def test_every_pattern_accepts_what_is_generated_from_it(java: str) -> None:
     pattern = compile_pattern(java)
     assert pattern is not None
 
-    @settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, database=None, suppress_health_check=list(HealthCheck))
     @given(st.from_regex(re.compile(pattern.pattern.replace(r"\A", "^"), re.ASCII), fullmatch=True))
     def accepts(text: str) -> None:
         assert pattern.fullmatch(text)

@@ -90,7 +90,7 @@ def test_whatever_passes_is_taken_by_botocore_and_all_else_is_a_typed_error(serv
     operation = load_operation(service, name)
     members = api_members(operation)
 
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, database=None, suppress_health_check=list(HealthCheck))
     @given(_structures(operation.input_shape, 0))
     def holds(api_params: dict[str, Any]) -> None:
         params = {member.argument: api_params.get(member.name) for member in members.values()}
@@ -113,7 +113,7 @@ def test_a_canary_in_a_structure_body_or_sensitive_member_is_in_no_error(service
         if member.is_body or member.sensitive or member.type in ("structure", "list", "map", "blob")
     ]
 
-    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, database=None, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(st.sampled_from(hidden), RUBBISH, min_size=1) if hidden else st.just({}))
     def hides(params: dict[str, Any]) -> None:
         error = _checked_or_refused(operation, {**params, "model_idd": 1})

@@ -59,6 +59,26 @@ def test_an_inline_body_is_inferred_and_its_output_written(aws, runtime, s3, end
     assert invocation.headers["x-amzn-sagemaker-inference-id"] == answer["InferenceId"]
 
 
+def test_none_ends_while_they_are_held(aws, runtime, s3, endpoint):
+    with aws.held():
+        answer = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"1")
+        time.sleep(0.3)
+        assert aws.pending() == 1
+        assert not is_there(s3, answer["OutputLocation"])
+    finished(aws)
+
+    assert is_there(s3, answer["OutputLocation"])
+
+
+def test_a_reset_ends_the_hold(aws, runtime, s3, endpoint):
+    with aws.held():
+        aws.reset()
+        aws.add_endpoint("queued", asynchronous=True)
+        answer = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"1")
+        finished(aws)
+        assert is_there(s3, answer["OutputLocation"])
+
+
 def test_the_names_of_outputs_are_not_to_be_guessed_from_the_inference_id(aws, runtime, endpoint):
     first, second = (
         runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"1", InferenceId="mine") for _ in range(2)

@@ -242,9 +242,9 @@ class TestSensor:
             resume(task, deferral, event)
 
     def test_words_that_cannot_be_fetched_are_missed_and_said(self, bucket, told):
-        given = submit(model_id=FAILING)
-        task = sensor(given, deferrable=True)
-        deferral = defer(task)
+        with bucket.held():
+            task = sensor(submit(model_id=FAILING), deferrable=True)
+            deferral = defer(task)
         event = event_of(deferral.trigger)
         bucket.add_fault("GetAsyncInvoke", code="AccessDeniedException", status=403, count=5)
 

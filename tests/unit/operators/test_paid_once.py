@@ -188,12 +188,13 @@ def test_what_was_sent_but_not_answered_is_found_by_its_derived_name(endpoint, s
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_what_may_have_been_sent_is_awaited_before_it_is_sent_again(endpoint, store, deferrable):
-    run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
-    forget_the_answer(store)
-
     second = make(endpoint_name="slow", result="body", deferrable=deferrable)
+    with endpoint.held():
+        run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
+        forget_the_answer(store)
+        if deferrable:
+            deferral = defer(second, state_store=store, try_number=2)
     if deferrable:
-        deferral = defer(second, state_store=store, try_number=2)
         third = make(endpoint_name="slow", result="body", deferrable=False)
         result = resume(third, deferral, event_of(deferral.trigger), state_store=store, try_number=2)
     else:
@@ -453,7 +454,7 @@ def test_a_path_without_room_for_the_folder_is_refused(endpoint):
 
 
 def test_a_wait_that_ran_out_is_taken_up_again(endpoint, store):
-    with pytest.raises(OutputExpiredError, match="wait_timeout"):
+    with endpoint.held(), pytest.raises(OutputExpiredError, match="wait_timeout"):
         run(make(endpoint_name="slow", wait_timeout=0.1), state_store=store)
 
     assert run(make(endpoint_name="slow", result="body"), state_store=store, try_number=2)["body"] == {"a": 1}

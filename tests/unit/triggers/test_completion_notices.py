@@ -98,18 +98,19 @@ def test_the_operator_fails_at_the_notice_of_failure_with_the_models_words(fed):
     assert caught.value.model_message
 
 
-def test_the_sensor_goes_on_at_the_notices_of_many(fed, sqs):
-    bodies = [{"a": number} for number in range(12)]
-    submitted = run(
-        SageMakerInvokeEndpointAsyncOperator(
-            task_id="submit", endpoint_name="slow", payloads=bodies, wait_for_completion=False
-        )
+def test_the_sensor_goes_on_at_the_notices_of_many(aws, fed, sqs):
+    submission = SageMakerInvokeEndpointAsyncOperator(
+        task_id="submit",
+        endpoint_name="slow",
+        payloads=[{"a": number} for number in range(12)],
+        wait_for_completion=False,
     )
-    result = through_triggerer(
-        lambda: SageMakerAsyncInferenceSensor(
-            task_id="wait", inference=submitted, sqs_queue=ARN, poke_interval=3_600, deferrable=True
+    with aws.held():
+        sensor = SageMakerAsyncInferenceSensor(
+            task_id="wait", inference=run(submission), sqs_queue=ARN, poke_interval=3_600, deferrable=True
         )
-    )
+        deferral = defer(sensor)
+    result = resume(sensor, deferral, event_of(deferral.trigger))
 
     assert {one["status"] for one in result} == {"completed"}
     assert messages_in(sqs, fed) == [0, 0]

@@ -73,6 +73,17 @@ def test_what_is_due_can_be_finished_without_asking_for_it(world):
     assert len(world.objects) == 2
 
 
+def test_none_ends_while_they_are_held(world):
+    arn = world.start()
+    world.ask.bedrock.hold()
+    world.wait(60)
+    assert world.get(arn)["status"] == "InProgress"
+
+    world.ask.bedrock.release()
+    assert len(world.objects) == 2
+    assert world.get(arn)["status"] == "Completed"
+
+
 def test_the_output_is_written_once(world):
     written = []
     arn = World(world.ask, lambda uri, data: written.append(uri)).start()
