@@ -11,9 +11,10 @@ DOC = """
 ### A conversation over two tasks
 
 **introduce** begins a conversation by Converse, and **remember** goes on with it: it takes the `history` that
-the first turn left in XCom, so the model knows what was said before.
+the first turn left in XCom, so the model knows what was said before. Each answer is kept at **output_uri**,
+where a retry reads it instead of paying again; XCom has only what **result_expression** picks.
 
-It needs the connection `aws_default` and access to the model.
+It needs the connection `aws_default`, a bucket of yours, and access to the model.
 """
 
 with DAG(
@@ -36,6 +37,13 @@ with DAG(
                 "anthropic.claude-3-haiku-20240307-v1:0",
                 "ai21.jamba-1-5-mini-v1:0",
             ],
+        ),
+        "bucket": Param(
+            "demo-inference",
+            type="string",
+            title="Bucket",
+            description="An S3 bucket that the connection may read and write.",
+            pattern="^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         ),
         "system": Param(
             "Answer in one or two sentences.",
@@ -68,6 +76,8 @@ with DAG(
         message="{{ params.introduction }}",
         max_tokens=200,
         temperature=0.2,
+        output_uri="s3://{{ params.bucket }}/conversation/",
+        result_expression="{text: text, history: history}",
         multiple_outputs=True,
     )
 
@@ -79,5 +89,7 @@ with DAG(
         message="{{ params.question }}",
         max_tokens=200,
         temperature=0.2,
+        output_uri="s3://{{ params.bucket }}/conversation/",
+        result_expression="text",
     )
     # [END bedrock_converse]

@@ -11,9 +11,10 @@ DOC = """
 ### A Bedrock model in its own format
 
 **ask** calls InvokeModel with a body in AI21 Jamba's format, and **result_expression** takes the text of the
-first choice out of the answer, so that XCom holds a sentence and not a document.
+first choice out of the answer, so that XCom holds a sentence and not a document. The raw answer is kept at
+**output_uri**, where a retry reads it instead of paying again.
 
-It needs the connection `aws_default` and access to the model. What is asked appears in the task's rendered
+It needs the connection `aws_default`, a bucket of yours, and access to the model. What is asked appears in the task's rendered
 fields; `input_data_uri` keeps it out of them.
 """
 
@@ -32,6 +33,13 @@ with DAG(
             title="Model",
             description="A model of the Jamba family that the account may use.",
             enum=["ai21.jamba-instruct-v1:0", "ai21.jamba-1-5-mini-v1:0", "ai21.jamba-1-5-large-v1:0"],
+        ),
+        "bucket": Param(
+            "demo-inference",
+            type="string",
+            title="Bucket",
+            description="An S3 bucket that the connection may read and write.",
+            pattern="^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         ),
         "question": Param(
             "What is an idempotent task?",
@@ -82,6 +90,7 @@ with DAG(
         task_id="ask",
         model_id="{{ params.model_id }}",
         input_data=make_body(),
+        output_uri="s3://{{ params.bucket }}/jamba/",
         result_expression="body.choices[0].message.content",
     )
     # [END bedrock_invoke]

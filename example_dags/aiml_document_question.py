@@ -13,7 +13,7 @@ DOC = """
 1. **put_document** puts a small PDF into S3, so that the example runs by itself. With `document`, one that is
    there already is asked about instead.
 2. **ask** sends it along with the question. The model sees a neutral name, `document-1`, for a file's own
-   name can carry instructions.
+   name can carry instructions. The answer is kept in S3, where a retry reads it instead of paying again.
 
 It needs the connection `aws_default`, a bucket of yours, and access to a model that reads documents.
 """
@@ -75,6 +75,7 @@ with DAG(
         message="{{ params.question }}",
         documents=[document],
         max_tokens=300,
+        output_uri="s3://{{ params.bucket }}/documents/answers/",
         result_expression="{answer: text, tokens: usage.totalTokens}",
     )
     # [END document]
