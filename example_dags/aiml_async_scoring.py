@@ -31,6 +31,8 @@ with DAG(
     schedule=None,
     start_date=datetime(2025, 1, 1),
     catchup=False,
+    # Short pauses, for a demo: leave them out where each look and each try counts.
+    default_args={"poke_interval": 2, "retry_delay": timedelta(seconds=5)},
     tags=["aiml", "sagemaker", "async"],
     params={
         "endpoint_name": Param(
@@ -98,10 +100,8 @@ with DAG(
     wait = SageMakerAsyncInferenceSensor.partial(
         task_id="wait",
         deferrable=True,
-        poke_interval=2,
         timeout=3600,
         retries=2,
-        retry_delay=timedelta(seconds=5),
     ).expand(inference=submit.output)
     # [END async]
 

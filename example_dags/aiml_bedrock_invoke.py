@@ -14,8 +14,8 @@ DOC = """
 first choice out of the answer, so that XCom holds a sentence and not a document. The raw answer is kept at
 **output_uri**, where a retry reads it instead of paying again.
 
-It needs the connection `aws_default`, a bucket of yours, and access to the model. What is asked appears in the task's rendered
-fields; `input_data_uri` keeps it out of them.
+It needs the connection `aws_default`, a bucket of yours, and access to the model. What is asked appears in
+the task's rendered fields; `input_data_uri` keeps it out of them.
 """
 
 with DAG(

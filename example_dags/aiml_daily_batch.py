@@ -30,6 +30,8 @@ with DAG(
     start_date=datetime(2025, 1, 1),
     catchup=False,
     max_active_runs=1,
+    # Short pauses, for a demo: leave them out where each look and each try counts.
+    default_args={"waiter_delay": 2, "retry_delay": timedelta(seconds=5)},
     tags=["aiml", "sagemaker", "async", "daily"],
     params={
         "endpoint_name": Param(
@@ -85,8 +87,6 @@ with DAG(
         endpoint_name="{{ params.endpoint_name }}",
         deferrable=True,
         retries=2,
-        retry_delay=timedelta(seconds=5),
-        waiter_delay=2,
         result="body",
         result_expression="length(body.predictions[?label=='malignant'])",
         output_uri="s3://{{ params.bucket }}/daily-scores/{{ ti.xcom_pull(task_ids='deliver') }}/",

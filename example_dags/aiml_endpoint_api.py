@@ -43,8 +43,9 @@ with DAG(
     catchup=False,
     default_args={
         "deferrable": True,
-        "waiter_delay": 2,
         "retries": 2,
+        # Short pauses, for a demo: leave them out where each look and each try counts.
+        "waiter_delay": 2,
         "retry_delay": timedelta(seconds=5),
     },
     tags=["aiml", "sagemaker", "api-gateway"],
