@@ -47,7 +47,8 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         :class:`~airflow_provider_aiml.operators.sagemaker.SageMakerInvokeEndpointAsyncOperator` returned with
         ``wait_for_completion=False``, or a list of that. (templated)
     :param output_location: or the S3 URI of one output. (templated)
-    :param failure_location: with ``output_location``: the S3 URI of its failure object. (templated)
+    :param failure_location: with ``output_location``: the S3 URI of its failure object; beside ``inference``
+        it is refused, for that brings its own. (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable``.
     :raises ModelFailedError: the model failed; its own words are quoted.
@@ -77,6 +78,10 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
             found = "none of them" if inference is None else "both"
             problem = Problem("inference / output_location", found, "exactly one")
             raise RequestError("There is nothing to wait for", problems=(problem,))
+        if inference is not None and failure_location is not None:
+            allowed = "given beside output_location; an inference brings its own"
+            problem = Problem("failure_location", "given beside inference", allowed)
+            raise RequestError("The arguments do not fit each other", problems=(problem,))
         check_s3_uri(output_location, "output_location")
         check_s3_uri(failure_location, "failure_location")
         self.inference = inference

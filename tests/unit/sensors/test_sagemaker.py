@@ -197,6 +197,10 @@ def test_one_object_for_several_outputs_is_refused_before_the_wait(aws):
         ({"output_location": None}, "inference / output_location: is none of them"),
         ({"output_location": "https://b/k"}, "output_location: is a string"),
         ({"failure_location": "s3://b"}, "failure_location: is a bucket without a key"),
+        (
+            {"output_location": None, "inference": "s3://b/k", "failure_location": "s3://b/f"},
+            "failure_location: is given beside inference",
+        ),
     ],
 )
 def test_bad_input_is_refused_where_the_dag_is_read(kwargs, problem):
