@@ -9,11 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import boto3
 from airflow_provider_aiml.local_aws import LocalAws
 
 PROJECT = Path(__file__).parents[2]
 _DAG = re.compile(r"```python\n(?P<code>from airflow\.sdk import DAG\n.*?)```", re.DOTALL)
 _DAG_ID = re.compile(r'with DAG\("(?P<id>[^"]+)"')
+_BUCKET = re.compile(r'output_uri="s3://(?P<name>[^/]+)/')
 _ENDPOINT = re.compile(r'endpoint_name="(?P<name>[^"]+)"')
 
 
@@ -22,8 +24,11 @@ def main(airflow: Path) -> None:
     dag_id, endpoint = _found(_DAG_ID, code), _found(_ENDPOINT, code)
     # The local AWS starts its models from here, so that they find their module.
     os.chdir(PROJECT)
+    bucket = _found(_BUCKET, code)
     with LocalAws(demo=False) as aws, tempfile.TemporaryDirectory() as home:
         aws.add_endpoint(endpoint, model="tests.e2e.models.iris:model")
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=aws.endpoint_url, **keys).create_bucket(Bucket=bucket)
         file = Path(home) / "dags" / "readme.py"
         file.parent.mkdir()
         file.write_text(code)
