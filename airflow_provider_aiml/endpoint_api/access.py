@@ -31,9 +31,10 @@ def invoke_resources(api: EndpointApi) -> dict[str, Any]:
     """Give the role that may invoke the endpoint and nothing else, unless one was passed in."""
     if api.api_gateway_execution_role_arn:
         return {}
-    endpoint = (
-        f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:endpoint/{api.endpoint_name}"
-    )
+    # SageMaker writes the name in lower case in the endpoint's ARN, and IAM compares ARNs with their case. In
+    # the integration's URI the name stays as it was given: InvokeEndpoint takes no other.
+    name = api.endpoint_name.lower()
+    endpoint = f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:endpoint/{name}"
     policy = {
         "PolicyName": INVOKE_POLICY_NAME,
         "Roles": [{"Ref": ids.INVOKE_ROLE}],

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_aiml.local_aws.async_queue import AsyncQueue
 from airflow_provider_aiml.local_aws.bedrock_front import BedrockFront
 from airflow_provider_aiml.local_aws.cloudformation.service import CloudFormation
-from airflow_provider_aiml.local_aws.endpoints import AsyncConfig, Endpoint, Endpoints, resolve_model
+from airflow_provider_aiml.local_aws.endpoints import (
+    AsyncConfig,
+    Endpoint,
+    Endpoints,
+    resolve_model,
+    with_lower_case_arns,
+)
 from airflow_provider_aiml.local_aws.execute_api.deployments import Deployments
 from airflow_provider_aiml.local_aws.execute_api.gateway import ExecuteApi, place_of
 from airflow_provider_aiml.local_aws.execute_api.keyring import Keyring
@@ -121,6 +127,8 @@ class Cloud:
         if target.startswith("SageMaker.") and answer.status == 200:
             members = json.loads(request.body or b"{}")
             self.endpoints.control_plane_changed(target.partition(".")[2], request.region, members)
+            assert isinstance(answer.body, bytes)
+            answer.body = with_lower_case_arns(answer.body)
         return answer
 
     def _watch(self, request: Request, answer: Answer) -> None:

@@ -6,6 +6,7 @@ environment what to run: ``{"LOCAL_AWS_MODEL": "module:callable"}``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,15 @@ from urllib.parse import urlsplit
 from airflow_provider_aiml.local_aws.errors import ApiError
 from airflow_provider_aiml.local_aws.wsgi_bridge import Moto, MotoRefusedError
 
-__all__ = ["ACCOUNT", "MODEL_VARIABLE", "AsyncConfig", "Endpoint", "Endpoints", "resolve_model"]
+__all__ = [
+    "ACCOUNT",
+    "MODEL_VARIABLE",
+    "AsyncConfig",
+    "Endpoint",
+    "Endpoints",
+    "resolve_model",
+    "with_lower_case_arns",
+]
 
 ACCOUNT = "123456789012"
 MODEL_VARIABLE = "LOCAL_AWS_MODEL"
@@ -25,6 +34,13 @@ _OWN_MODELS = {
 }
 _ROLE = f"arn:aws:iam::{ACCOUNT}:role/local-aws"
 _WATCHED = {"CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"}
+
+_ENDPOINT_ARN = re.compile(rb'"arn:[a-z-]+:sagemaker:[^":]+:[0-9]+:endpoint/[A-Za-z0-9-]+"')
+
+
+def with_lower_case_arns(body: bytes) -> bytes:
+    """Write the ARNs of endpoints in an answer of moto's as SageMaker does: in lower case."""
+    return _ENDPOINT_ARN.sub(lambda arn: arn[0].lower(), body)
 
 
 def resolve_model(model: str) -> str:

@@ -89,8 +89,8 @@ def role_may_invoke(clients: MotoClients, role_arn: str, endpoint_arn: str) -> b
         statement["Effect"]
         for document in documents
         for statement in _listed(document["Statement"])
-        if _fits(statement.get("Action"), "sagemaker:InvokeEndpoint")
-        and _fits(statement.get("Resource"), endpoint_arn)
+        if _fits(_lower(statement.get("Action")), "sagemaker:invokeendpoint")
+        and _fits(_listed(statement.get("Resource")), endpoint_arn)
     }
     return effects == {"Allow"}
 
@@ -99,9 +99,13 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _fits(patterns: Any, value: str) -> bool:
-    wanted = value.lower()
-    return any(fnmatch.fnmatchcase(wanted, str(pattern).lower()) for pattern in _listed(patterns))
+def _lower(actions: Any) -> list[str]:
+    """Give actions in lower case: IAM compares them so, and resources with their case."""
+    return [str(action).lower() for action in _listed(actions)]
+
+
+def _fits(patterns: list[Any], value: str) -> bool:
+    return any(fnmatch.fnmatchcase(value, str(pattern)) for pattern in patterns)
 
 
 def choose_response(integration: Mapping[str, Any], status: int) -> dict[str, Any]:

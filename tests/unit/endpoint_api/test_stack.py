@@ -178,6 +178,15 @@ def test_the_invoke_role_may_call_that_endpoint_and_nothing_else() -> None:
     }
 
 
+@pytest.mark.parametrize("profile", ["default", "construct"])
+def test_the_endpoint_is_allowed_by_its_arn_in_lower_case_and_called_by_its_name(profile: str) -> None:
+    template = api(endpoint_name="My-Endpoint", profile=profile).template()
+    statement = only(template, "IAM::Policy")["Properties"]["PolicyDocument"]["Statement"][0]
+    assert statement["Resource"]["Fn::Sub"].endswith(":endpoint/my-endpoint")
+    uri = only(template, "ApiGateway::Method")["Properties"]["Integration"]["Uri"]["Fn::Sub"]
+    assert uri.endswith("/endpoints/My-Endpoint/invocations")
+
+
 def test_a_role_that_was_passed_in_gets_no_policy() -> None:
     template = api(api_gateway_execution_role_arn=ROLE, account_logging_role="leave").template()
     assert of_type(template, "IAM::Role") == of_type(template, "IAM::Policy") == {}

@@ -65,6 +65,17 @@ def test_an_endpoint_that_is_deleted_is_not_found_any_more(aws, client, runtime)
         runtime.invoke_endpoint(EndpointName="echo", Body=b"1")
 
 
+def test_an_endpoints_arn_is_in_lower_case_and_its_name_as_it_was_given(aws, client):
+    aws.add_endpoint("My-Echo", "echo")
+
+    described = client("sagemaker").describe_endpoint(EndpointName="My-Echo")
+    (listed,) = client("sagemaker").list_endpoints()["Endpoints"]
+
+    assert described["EndpointArn"] == "arn:aws:sagemaker:us-east-1:123456789012:endpoint/my-echo"
+    assert described["EndpointName"] == "My-Echo"
+    assert listed["EndpointArn"] == described["EndpointArn"]
+
+
 def test_an_endpoint_can_be_removed_and_added_anew(aws, runtime):
     aws.add_endpoint("changing", "failing")
     aws.remove_endpoint("changing")

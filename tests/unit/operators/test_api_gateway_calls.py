@@ -49,6 +49,14 @@ def test_each_form_of_the_template_gives_the_same_body(model, template):
     assert bodies(model) == [{"instances": INSTANCES}]
 
 
+def test_an_endpoint_with_capitals_in_its_name_can_be_called(aws):
+    aws.add_endpoint("My-Endpoint", "echo")
+
+    call(deploy(endpoint_name="My-Endpoint")["url"])
+    (received,) = aws.invocations("My-Endpoint")
+    assert json.loads(received.body) == {"instances": INSTANCES}
+
+
 def test_a_missing_parameter_is_400_and_the_model_is_not_called(model):
     url = deploy()["url"]
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.local_aws.execute_api.conftest import ACCOUNT, TRUST
+from tests.unit.local_aws.execute_api.conftest import ACCOUNT, TRUST, URI
 
 ESCAPED = '"$util.escapeJavaScript($input.path(\'$.words\')).replaceAll("\\\\\'", "\'")"'
 SPLIT = "[#foreach( $w in $input.params('l').split(',') )\"$w.trim().toUpperCase()\",#end 0]"
@@ -134,6 +134,26 @@ class TestIntegration:
         rest_api.iam.put_role_policy(RoleName="caller", PolicyName="deny", PolicyDocument=document)
         rest_api.responses = [{"statusCode": "418", "selectionPattern": "403"}, {"statusCode": "200"}]
         assert rest_api.deploy().call(body={})[0] == 418
+
+    @pytest.mark.parametrize(
+        ("action", "name", "status"),
+        [
+            ("sagemaker:InvokeEndpoint", "echo-b", 200),
+            ("SageMaker:invokeendpoint", "echo-*", 200),
+            ("sagemaker:InvokeEndpoint", "Echo-B", 403),
+        ],
+    )
+    def test_a_policy_names_the_endpoint_in_lower_case_and_the_action_in_any(
+        self, rest_api, action, name, status
+    ):
+        rest_api.aws.add_endpoint("Echo-B", "echo")
+        arn = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/{name}"
+        statement = {"Effect": "Allow", "Action": action, "Resource": arn}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        rest_api.iam.put_role_policy(RoleName="caller", PolicyName="p", PolicyDocument=document)
+        rest_api.integration = {"uri": URI.replace("echo", "Echo-B")}
+        rest_api.responses = [{"statusCode": "403", "selectionPattern": "403"}, {"statusCode": "200"}]
+        assert rest_api.deploy().call(body={})[0] == status
 
     def test_a_role_that_the_gateway_may_not_assume_is_a_configuration_error(self, rest_api):
         other = json.dumps(TRUST).replace("apigateway", "lambda")
