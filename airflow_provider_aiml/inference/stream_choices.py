@@ -1,15 +1,35 @@
-"""The stream of a model that speaks the shape of chat completions, and the completion that it amounts to."""
+"""The stream of a model that speaks the shape of chat completions, and the completion that it amounts to.
+
+The shape has no list of what may come in pieces, and models add to it. So what is not known to be joined must
+say the same in each chunk: a second, other value would be a part of the answer that is lost, and is an error.
+"""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.stream_family import Chunk, StreamFamily
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Choices"]
+
+_TEXTS = frozenset({"content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "arguments"})
+"""What comes in pieces: of text, or blocks of content."""
+
+_LAST = frozenset({"finish_reason", "stop_reason", "role"})
+"""Of these the last one that is not null counts."""
+
+
+class _Pieces(list[Any]):
+    """The pieces of a member that comes in pieces."""
+
+
+class _Calls(dict[int, Chunk]):
+    """The calls of tools by their number."""
 
 
 class Choices(StreamFamily):
@@ -19,13 +39,10 @@ class Choices(StreamFamily):
     """
 
     name = "chat completions"
-    _FRAGMENTS = frozenset({"content", "text", "reasoning_content", "reasoning", "refusal"})
 
     def __init__(self) -> None:
         self._top: Chunk = {}
         self._choices: dict[int, Chunk] = {}
-        self._fragments: dict[tuple[int, str, str], list[str]] = {}
-        self._calls: dict[int, dict[int, Chunk]] = {}
 
     @classmethod
     def speaks(cls, chunk: Chunk) -> bool:
@@ -41,7 +58,7 @@ class Choices(StreamFamily):
         )
 
     def add(self, chunk: Chunk) -> None:
-        """Take the next chunk."""
+        """Take the next chunk; of what stands beside the choices the last one that is not null counts."""
         for key, value in chunk.items():
             if key == "choices":
                 for number, choice in enumerate(value):
@@ -50,70 +67,104 @@ class Choices(StreamFamily):
                 self._top[key] = value
 
     def _add_choice(self, number: int, given: Chunk) -> None:
-        index = given.get("index", number)
-        choice = self._choices.setdefault(index, {})
+        choice = self._choices.setdefault(_index(given, number), {})
         for key, value in given.items():
             if key in ("delta", "message"):
-                self._add_message(index, choice.setdefault("message", {}), value or {})
-            elif key == "logprobs" and isinstance(value, dict):
-                _extend(choice, "logprobs", value)
+                _merge(choice.setdefault("message", {}), value or {})
             else:
-                self._put(index, "choice", choice, key, value)
-
-    def _add_message(self, index: int, message: Chunk, given: Chunk) -> None:
-        for key, value in given.items():
-            if key == "tool_calls":
-                message.setdefault("tool_calls", None)
-                for number, call in enumerate(value or []):
-                    self._add_call(index, call.get("index", number), call)
-            else:
-                self._put(index, "message", message, key, value)
-
-    def _add_call(self, index: int, number: int, given: Chunk) -> None:
-        call = self._calls.setdefault(index, {}).setdefault(number, {})
-        for key, value in given.items():
-            if key == "function":
-                function = call.setdefault("function", {})
-                for name, piece in (value or {}).items():
-                    # A name comes whole and may be repeated, arguments come in pieces.
-                    function[name] = function.get(name, "") + piece if name == "arguments" else piece
-            elif key != "index" and value is not None:
-                call[key] = value
-
-    def _put(self, index: int, where: str, into: Chunk, key: str, value: Any) -> None:
-        """Join pieces of text; of anything else the last one that is not null counts."""
-        if key in self._FRAGMENTS and isinstance(value, str):
-            into[key] = ""
-            self._fragments.setdefault((index, where, key), []).append(value)
-        elif value is not None or key not in into:
-            into[key] = value
+                _merge(choice, {key: value})
 
     def answer(self, *, strict: bool) -> Chunk:
         """Give the completion."""
         top = dict(self._top)
         if str(top.get("object", "")).endswith(".chunk"):
             top["object"] = top["object"].removesuffix(".chunk")
-        return {**top, "choices": [self._choice(index) for index in sorted(self._choices)]}
-
-    def _choice(self, index: int) -> Chunk:
-        choice = dict(self._choices[index])
-        if "message" in choice:
-            choice["message"] = dict(choice["message"])
-        for (number, where, key), pieces in self._fragments.items():
-            if number == index:
-                (choice if where == "choice" else choice["message"])[key] = "".join(pieces)
-        if calls := self._calls.get(index):
-            choice["message"]["tool_calls"] = [calls[number] for number in sorted(calls)]
-        elif "message" in choice and choice["message"].get("tool_calls", 0) is None:
-            del choice["message"]["tool_calls"]
-        return choice
+        return {**top, "choices": [_whole(self._choices[index]) for index in sorted(self._choices)]}
 
 
-def _extend(into: Chunk, key: str, given: Mapping[str, Any]) -> None:
-    """Join the lists of two mappings; of anything else the last one counts."""
-    found = into.get(key)
-    known = dict(found) if isinstance(found, dict) else {}
-    for name, value in given.items():
-        both = isinstance(value, list) and isinstance(known.get(name), list)
-        known[name] = [*known[name], *value] if both else value
-    into[key] = known
+def _index(given: Chunk, number: int) -> int:
+    """Give the number of a choice or call; one that does not say it has that of its place."""
+    index = given.get("index")
+    return number if index is None else int(index)
+
+
+def _merge(into: Chunk, given: Mapping[str, Any]) -> None:
+    """Add what a chunk says to what is known.
+
+    :raises ResponseError: it says a second thing of what is not known to come in pieces.
+    """
+    for key, value in given.items():
+        known = into.get(key)
+        into[key] = known if value is None else _added(key, known, value)
+
+
+def _added(key: str, known: Any, value: Any) -> Any:
+    into = _begun(key, value) if known is None else known
+    match into, value:
+        case _Calls(), list():
+            for number, call in enumerate(value):
+                _merge(into.setdefault(_index(call, number), {}), call)
+        case _Pieces(), str():
+            into.append(value)
+        case list(), list():
+            into.extend(value)
+        case dict(), dict():
+            _merge(into, value)
+        case _ if into in (None, "") or key in _LAST:
+            return value
+        case _ if value not in ("", into):
+            raise ResponseError(
+                f"The stream of {Choices.name} holds pieces of a member that is not known: {key}",
+                hint="stream=False goes without",
+            )
+    return into
+
+
+def _begun(key: str, value: Any) -> Any:
+    """Give what takes a first value and those to come; None where there is one value only."""
+    if isinstance(value, list) and key == "tool_calls":
+        return _Calls()
+    if isinstance(value, (str, list)) and key in _TEXTS:
+        return _Pieces()
+    return type(value)() if isinstance(value, (dict, list)) else None
+
+
+def _whole(value: Any) -> Any:
+    """Give a value as it is without a stream."""
+    if isinstance(value, _Calls):
+        calls = [value[number] for number in sorted(value)]
+        return [_whole({key: said for key, said in call.items() if key != "index"}) for call in calls]
+    if isinstance(value, _Pieces):
+        return _joined(value)
+    if isinstance(value, dict):
+        return {key: _whole(said) for key, said in value.items() if said or key != "tool_calls"}
+    return value
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """Join pieces of text; where there are blocks of content too, text becomes blocks as well."""
+    if pieces and all(isinstance(piece, str) for piece in pieces):
+        return "".join(pieces)
+    blocks = [
+        {"type": "text", "text": piece} if isinstance(piece, str) else piece
+        for piece in pieces
+        if piece != ""
+    ]
+    return [block for kind, group in groupby(blocks, _kind) for block in _rejoined(kind, group)]
+
+
+def _kind(block: Any) -> str | None:
+    """Give the type of a block of which the next one goes on with the same; None of any other."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    fits = kind in ("text", "thinking") and block.keys() == {"type", kind}
+    return kind if fits and isinstance(block[kind], (str, list)) else None
+
+
+def _rejoined(kind: str | None, blocks: Iterator[Any]) -> Iterator[Any]:
+    if kind is None:
+        yield from blocks
+        return
+    block: Chunk = {}
+    for piece in blocks:
+        _merge(block, piece)
+    yield _whole(block)

@@ -55,7 +55,7 @@ class Claude(StreamFamily):
         if kind == "message_start":
             self._message = dict(chunk["message"])
         elif kind == "content_block_start":
-            self._blocks[chunk["index"]] = dict(chunk["content_block"])
+            self._begin_block(chunk["index"], chunk["content_block"])
         elif kind == "content_block_delta":
             self._add_delta(chunk["index"], chunk["delta"])
         elif kind == "message_delta":
@@ -68,10 +68,19 @@ class Claude(StreamFamily):
         elif kind not in ("content_block_stop", "ping"):
             raise ResponseError(f"The stream of {self.name} holds an event that is not known: {kind}")
 
+    def _begin_block(self, index: int, block: Chunk) -> None:
+        if index in self._blocks:
+            raise ResponseError(f"The stream of {self.name} begins a content block twice")
+        self._blocks[index] = dict(block)
+
     def _add_delta(self, index: int, delta: Chunk) -> None:
         kind = delta.get("type")
         if kind not in self._PIECES:
             raise ResponseError(f"The stream of {self.name} holds a delta that is not known: {kind}")
+        if index not in self._blocks:
+            raise ResponseError(
+                f"The stream of {self.name} holds a delta of a content block that did not begin"
+            )
         member, target = self._PIECES[kind]
         self._pieces.setdefault(index, {}).setdefault(target, []).append(delta[member])
 

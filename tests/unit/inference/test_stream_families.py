@@ -104,6 +104,18 @@ def test_what_claude_says_and_is_not_known_is_an_error(chunk):
         assembled(CLAUDE_START, chunk)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        claude_block({"type": "text", "text": ""}, {"type": "text_delta", "text": "lost"})[1:],
+        claude_block({"type": "text", "text": "a"})[:1] * 2,
+    ],
+)
+def test_a_delta_of_no_block_and_a_block_that_begins_twice_are_errors(events):
+    with pytest.raises(ResponseError, match="content block"):
+        assembled(CLAUDE_START, *events)
+
+
 def test_an_error_that_claude_reports_is_the_models_failure():
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "canary"}}
 
@@ -178,9 +190,89 @@ def test_a_completions_tool_calls_are_joined_by_their_number():
         "content": None,
         "tool_calls": [
             {"id": "t", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},
-            {"id": "u", "function": {}},
+            {"id": "u", "function": None},
         ],
     }
+
+
+def deltas(*deltas):
+    """Give the completion's message of a stream that says these, one a chunk."""
+    chunks = [completion(choice(delta=delta)) for delta in deltas]
+    return body(*chunks, completion(choice(reason="stop", delta={})))["choices"][0]["message"]
+
+
+def test_the_arguments_of_a_call_may_begin_as_null():
+    def call(**function):
+        return {"tool_calls": [{"index": 0, "function": function}]}
+
+    message = deltas(call(name="add", arguments=None), call(arguments="{"), call(arguments="}"))
+
+    assert message == {"tool_calls": [{"function": {"name": "add", "arguments": "{}"}}]}
+
+
+def test_a_function_call_of_the_older_shape_is_whole():
+    pieces = ({"name": "add", "arguments": ""}, {"arguments": '{"a":'}, {"arguments": " 1}"})
+
+    message = deltas(*({"function_call": piece} for piece in pieces))
+
+    assert message == {"function_call": {"name": "add", "arguments": '{"a": 1}'}}
+
+
+def test_content_that_comes_as_blocks_is_whole():
+    def thinking(text):
+        return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+
+    message = deltas(
+        {"role": "assistant", "content": ""},
+        {"content": [thinking("Hm")]},
+        {"content": [thinking(", so")]},
+        {"content": [{"type": "reference", "reference_ids": [1]}]},
+        {"content": [{"type": "reference", "reference_ids": [2]}]},
+        {"content": "Forty"},
+        {"content": "-two"},
+        {"content": [{"type": "text", "text": "!"}]},
+    )
+
+    assert message["content"] == [
+        thinking("Hm, so"),
+        {"type": "reference", "reference_ids": [1]},
+        {"type": "reference", "reference_ids": [2]},
+        {"type": "text", "text": "Forty-two!"},
+    ]
+
+
+def test_lists_of_a_choice_grow_and_what_is_said_again_counts_once():
+    message = deltas(
+        {"role": "assistant", "annotations": [1], "name": "", "prefix": False},
+        {"role": "assistant", "annotations": [2], "name": "x", "prefix": False},
+        {"content": [], "name": ""},
+    )
+
+    assert message == {
+        "role": "assistant",
+        "annotations": [1, 2],
+        "name": "x",
+        "prefix": False,
+        "content": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ({"thought": "a"}, {"thought": "b"}, "thought"),
+        ({"audio": {"data": "a"}}, {"audio": {"data": "b"}}, "data"),
+        ({"score": 0}, {"score": 1}, "score"),
+        ({"content": "a"}, {"content": {"text": "b"}}, "content"),
+        ({"tool_calls": [{"id": "a"}]}, {"tool_calls": [{"id": "b"}]}, "id"),
+        ({"tool_calls": "a"}, {"tool_calls": [{"id": "b"}]}, "tool_calls"),
+    ],
+)
+def test_pieces_of_a_member_that_is_not_known_are_an_error(first, second, named):
+    chunks = [completion(choice(delta=delta)) for delta in (first, second)]
+
+    with pytest.raises(ResponseError, match=f"pieces of a member that is not known: {named}"):
+        assembled(*chunks)
 
 
 def test_a_completion_may_come_as_messages_or_as_text():
