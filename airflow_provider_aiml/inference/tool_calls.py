@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/tool-use-inference-call.htm
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import time
@@ -31,8 +32,7 @@ def client_uses(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
     :param message: the model's message.
     """
-    uses = [block["toolUse"] for block in message["content"] if "toolUse" in block]
-    return [use for use in uses if use.get("type") != "server_tool_use"]
+    return [use for use in _inner(message, "toolUse") if use.get("type") != "server_tool_use"]
 
 
 def declared_tools(config: Any) -> frozenset[str]:
@@ -46,17 +46,32 @@ def declared_tools(config: Any) -> frozenset[str]:
 
 
 def check_calls(said: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> None:
-    """Refuse a conversation with calls of tools in a request without tools, as Bedrock would.
+    """Refuse a conversation whose calls of tools lack their tools or their results, as Bedrock would.
 
-    :param said: the messages.
+    :param said: the messages, the last of which is the task's own.
     :param request: the request's members by their snake_case names.
-    :raises RequestError: the tools are missing.
+    :raises RequestError: the tools are missing, or a result is.
     """
     calls = any("toolUse" in block or "toolResult" in block for one in said for block in one["content"])
     if calls and not request.get("tool_config"):
         found = "missing, though the history holds calls of tools"
-        problem = Problem("tools / tool_config", found, "the tools that the history speaks of")
-        raise RequestError("The conversation cannot be sent", problems=(problem,))
+        raise _unfit("tools / tool_config", found, "the tools that the history speaks of")
+    spoken = [(index, one) for index, one in enumerate(said) if one["role"] in ("user", "assistant")]
+    for (_, asked), (index, reply) in itertools.pairwise(spoken):
+        given = [use.get("toolUseId") for use in _inner(reply, "toolResult")]
+        missing = [use for use in client_uses(asked) if use.get("toolUseId") not in given]
+        if missing:
+            where = "message" if index == len(said) - 1 else f"history[{index}].content"
+            found = f"without the results of {len(missing)} of the calls of tools before it"
+            raise _unfit(where, found, "a toolResult block for each call")
+
+
+def _inner(message: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    return [block[kind] for block in message["content"] if isinstance(block.get(kind), Mapping)]
+
+
+def _unfit(field: str, found: str, allowed: str) -> RequestError:
+    return RequestError("The conversation cannot be sent", problems=(Problem(field, found, allowed),))
 
 
 @dataclass(frozen=True, slots=True)

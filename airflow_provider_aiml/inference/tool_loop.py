@@ -222,7 +222,8 @@ class ToolLoop:
         """Decide what the last answer means: the end, or a reply to it."""
         turn = progress.turns[-1]
         check_stop_reason(turn.stop_reason, self.fail_on, self._outcome(progress).facts())
-        if turn.stop_reason == "tool_use" and self._has_calls(turn):
+        # Bedrock says end_turn beside whole calls, too (strands-agents, issues 767, 1810 and 1827).
+        if turn.stop_reason in UNREMARKABLE and self._has_calls(turn):
             # Before they run: past a limit, the model would never be told what they gave.
             self._mind_limits(progress, wants_tools=True)
             self._run_tools(turn, progress)

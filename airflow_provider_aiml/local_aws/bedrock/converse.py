@@ -112,9 +112,12 @@ def _prompt_message(model: Model, request: Mapping[str, Any]) -> list[dict[str, 
 
 
 def cut_short(answer: Answer, fault: Fault) -> Answer:
-    """Give *answer* the stop reason that *fault* asks for, and half of its text."""
+    """Give *answer* the stop reason that *fault* asks for and, unless it is ``end_turn``, half its text."""
     if fault.stop_reason is None:
         return answer
+    if fault.stop_reason == "end_turn":
+        called = answer.stop_reason == "tool_use"
+        return replace(answer, stop_reason=fault.stop_reason) if called else answer
     half, _ = tokens.cut(answer.text, max(1, tokens.count(answer.text) // 2))
     blocks: list[Block] = [{"text": half}] if half else []
     return replace(answer, blocks=blocks, stop_reason=fault.stop_reason, output_tokens=tokens.count(half))

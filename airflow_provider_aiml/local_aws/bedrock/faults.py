@@ -9,6 +9,7 @@ The metadata key is ``local-aws-fault`` (InvokeModel's metadata is a JSON string
   ``stream-unavailable``, ``stream-internal-error``, ``stream-invalid``; ``stream-cut`` ends without a word;
 - the answer ends early: ``content-filtered``, ``malformed-output``, ``malformed-tool-use``,
   ``context-window-exceeded``;
+- whole calls of tools come with the stop reason ``end_turn``, as some models do: ``calls-at-end-turn``;
 - an asynchronous invocation ends as Failed: ``async-failed``, or never ends: ``async-stuck``;
 - ``none``: no fault, as ``test.none-v1:0``, a model that can do everything.
 """
@@ -59,6 +60,7 @@ _STREAM: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "stream-unavailable": ("serviceUnavailableException", {"message": "Bedrock is unable to process this."}),
 }
 _STOPS: Final = {
+    "calls-at-end-turn": "end_turn",
     "content-filtered": "content_filtered",
     "context-window-exceeded": "model_context_window_exceeded",
     "malformed-output": "malformed_model_output",

@@ -121,6 +121,33 @@ def test_tools_run_in_order_and_their_results_go_back_to_the_model():
     assert outcome.tool_calls == [called, called]
 
 
+@pytest.mark.parametrize("reason", ["end_turn", "stop_sequence"])
+def test_a_call_runs_whatever_unremarkable_reason_the_model_stopped_for(reason):
+    tools = Tools()
+    model = Model(reply({"text": "I add"}, use("add", {"a": 1, "b": 2}), stop=reason), text("3"))
+
+    outcome = loop(model, tools.box()).run(Progress())
+
+    assert tools.ran == [("add", 1, 2)]
+    assert [result["toolUseId"] for result in results_of(model.requests[1])] == ["t1"]
+    assert outcome.said[-1]["content"] == [{"text": "3"}], "no call is left without its result"
+
+
+@pytest.mark.parametrize("mode", ["native", "tool"])
+def test_beside_a_schema_a_call_runs_too_whatever_the_reason_and_costs_no_correction(mode):
+    tools = Tools()
+    calls = reply({"text": "I add"}, use("add", {"a": 2, "b": 2}), stop="end_turn")
+    answer = text('{"sum": 4}') if mode == "native" else reply(use(ANSWER_TOOL, {"sum": 4}), stop="end_turn")
+    limits = Limits(schema_retries=0)
+
+    outcome = loop(
+        Model(calls, answer), tools.box(), schema=OutputSchema.of(SUM), modes=(mode,), limits=limits
+    ).run(Progress())
+
+    assert tools.ran == [("add", 2, 2)]
+    assert (outcome.output, outcome.turns) == ({"sum": 4}, 2)
+
+
 def test_a_tool_that_raises_is_told_to_the_model_and_not_to_the_log(caplog):
     caplog.set_level(logging.DEBUG)
     model = Model(reply(use("fail")), text("It failed"))

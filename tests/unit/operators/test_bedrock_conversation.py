@@ -293,7 +293,7 @@ class TestHistory:
             run(converse(history_uri=TALK))
         assert asked(aws) == []
 
-    def test_a_history_with_calls_of_tools_needs_tools(self, aws):
+    def test_a_history_with_calls_of_tools_needs_the_tools_and_each_result(self, aws):
         use = {"toolUse": {"toolUseId": "t", "name": "add", "input": {}}}
         result = {"toolResult": {"toolUseId": "t", "content": [{"text": "3"}]}}
         history = [
@@ -305,6 +305,12 @@ class TestHistory:
 
         with pytest.raises(RequestError, match="tools / tool_config: is missing"):
             run(converse(history=history))
+
+        tools = {"tools": [{"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}]}
+        history[2]["content"] = "and?"
+        with pytest.raises(RequestError, match=r"history\[2\].content: is without the results of 1 of"):
+            run(converse(history=history, tool_config=tools))
+        assert asked(aws) == []
 
     def test_a_history_that_cannot_be_written_fails_before_anything_is_paid_for(self, aws, s3):
         aws.add_fault("s3:PUT", code="AccessDenied", status=403, for_seconds=60)

@@ -106,6 +106,29 @@ class TestTools:
         assert "turn 2" in second["text"]
         assert run(converse(message=TWO_CALLS, tools=[add], history_uri="s3://bucket/talk.json")) == first
 
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_a_call_beside_the_stop_reason_end_turn_runs_and_the_conversation_goes_on(self, aws, s3, stream):
+        odd = {"request_metadata": {"local-aws-fault": "calls-at-end-turn"}, "stream": stream}
+        talk = {"tools": [add], "history_uri": "s3://bucket/talk.json"}
+
+        result = run(converse(message=TWO_CALLS, **odd, **talk))
+
+        assert [call["status"] for call in result["tool_calls"]] == ["success", "success"]
+        assert "turn 2" in run(converse(task_id="next", message="And then?", **talk))["text"]
+
+    def test_a_call_that_was_handed_back_is_answered_before_the_conversation_goes_on(self, aws, s3):
+        spec = {"toolSpec": {"name": "lookup", "inputSchema": {"json": {"type": "object"}}}}
+        talk = {"tool_config": {"tools": [spec]}, "history_uri": "s3://bucket/talk.json"}
+        called = run(converse(message="use tool lookup", **talk))["message"]["content"][0]["toolUse"]
+        result = {"toolUseId": called["toolUseId"], "content": [{"text": "found"}]}
+
+        with pytest.raises(RequestError, match="message: is without the results of 1 of the calls of tools"):
+            run(converse(task_id="next", message="And then?", **talk))
+        answered = run(converse(task_id="next", message=[{"toolResult": result}], **talk))
+
+        assert "The tool lookup answered: found" in answered["text"]
+        assert len(asked(aws)) == 2
+
     def test_a_tool_that_fails_is_told_to_the_model_and_nothing_of_it_to_the_log(self, aws, told):
         logging.getLogger("botocore").setLevel(logging.DEBUG)
         message = f'use tool fail with {{"text": "{CANARY}"}} and use tool {CANARY} with {{}}'

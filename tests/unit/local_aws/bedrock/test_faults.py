@@ -102,6 +102,17 @@ def test_an_early_end_without_text_leaves_no_block(ask):
     assert answer["output"]["message"]["content"] == []
 
 
+@pytest.mark.parametrize(("text", "called"), [("use tool add", True), ("Hello", False)])
+def test_whole_calls_can_come_with_the_wrong_stop_reason(ask, text, called):
+    tools = {"tools": [{"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}]}
+    asked = [{"role": "user", "content": [{"text": text}]}]
+
+    answer = ask("Converse", modelId="test.calls-at-end-turn-v1:0", messages=asked, toolConfig=tools)
+
+    assert answer["stopReason"] == "end_turn"
+    assert any("toolUse" in block for block in answer["output"]["message"]["content"]) is called
+
+
 def test_an_operation_that_there_is_not_is_refused(ask):
     error = ask.refused_raw("InvokeGuardrailChecks")
 
