@@ -126,14 +126,14 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
 
         :raises StackFailedError: it failed.
         """
-        changes = [] if operation.action == "none" else self.changes_of(operation, stack_name)
-        actions = {"create": "created", "update": "updated"}
+        changes = operation.changes if operation.action == "none" else self.changes_of(operation, stack_name)
+        actions = {"create": "created", "update": "updated", "none": "updated" if changes else "unchanged"}
         result = self.describe(stack_name)
         if api.api_gateway_execution_role_arn:
             result["invoke_role_arn"] = api.api_gateway_execution_role_arn
         if api.log_group_name:
             result.setdefault("log_group_name", api.log_group_name)
-        return {**result, "action": actions.get(operation.action, "unchanged"), "changes": changes}
+        return {**result, "action": actions[operation.action], "changes": changes}
 
     def describe(self, stack_name: str) -> dict[str, Any]:
         """Say what a stack of ours is: never a key, only its id.

@@ -1,10 +1,11 @@
-"""What is looked at before a stack is touched: the endpoint, the account's logging role, a log group left."""
+"""What is seen to before a stack is touched: the endpoint, the account's logging role, a log group left."""
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -108,14 +109,36 @@ class DeployChecksMixin(AwsClientMixin):
         group = api.log_group_name is not None and held.get(ids.LOG_GROUP) != api.log_group_name
         return Surroundings(
             has_logging_role=role and not made_role,
-            has_log_group=group and self._has_log_group(str(api.log_group_name)),
+            has_log_group=group and self._log_group(str(api.log_group_name)) is not None,
         )
 
-    def _has_log_group(self, name: str) -> bool:
-        logs: Any = LogsHook.beside(self).conn
+    def _log_group(self, name: str) -> dict[str, Any] | None:
         with aws_errors("DescribeLogGroups", "logs"):
-            found = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-        return any(one["logGroupName"] == name for one in found)
+            found = self._logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        return next((one for one in found if one["logGroupName"] == name), None)
+
+    @cached_property
+    def _logs(self) -> Any:
+        return LogsHook.beside(self).conn
+
+    def adopt_log_group(self, api: EndpointApi) -> list[dict[str, str]]:
+        """Give a log group that was there before the stack the retention that is asked for, if any.
+
+        The stack does not hold it, so CloudFormation would not.
+
+        :return: the change, as a result's ``changes`` has it; nothing where there is none.
+
+        .. seealso::
+            https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+        """
+        name, days = str(api.log_group_name), api.log_retention_days
+        group = self._log_group(name) or {}
+        if days is None or group.get("retentionInDays") == days:
+            return []
+        with aws_errors("PutRetentionPolicy", "logs"):
+            self._logs.put_retention_policy(logGroupName=name, retentionInDays=days)
+        log.info("The log group %s was there before the stack; it now keeps %d days", name, days)
+        return [{"resource": ids.LOG_GROUP, "type": "AWS::Logs::LogGroup", "action": "updated"}]
 
     def check_endpoint(self, name: str) -> None:
         """Refuse to put an API before an endpoint that is not there.

@@ -208,6 +208,35 @@ def test_the_result_names_a_log_group_that_was_there_before(model):
     assert deploy(log_group_name="/api/front")["log_group_name"] == "/api/front"
 
 
+def retention(client):
+    (group,) = client("logs").describe_log_groups(logGroupNamePrefix="/api/front")["logGroups"]
+    return group.get("retentionInDays")
+
+
+def test_a_log_group_that_was_kept_gets_the_retention_that_is_asked_for(model, client):
+    named = {"log_group_name": "/api/front", "request_parameters": {"items": True}}
+    deploy(**named, log_retention_days=30)
+    delete()
+    assert deploy(**named, log_retention_days=7)["action"] == "created"
+    assert retention(client) == 7
+
+    changed = deploy(**named, log_retention_days=1)
+    told = [{"resource": "AccessLogGroup", "type": "AWS::Logs::LogGroup", "action": "updated"}]
+    assert (changed["action"], changed["changes"], retention(client)) == ("updated", told, 1)
+    for days in (1, None):
+        assert deploy(**named, log_retention_days=days)["action"] == "unchanged"
+    assert retention(client) == 1
+
+
+def test_a_retention_that_may_not_be_set_is_refused_before_the_stack_is_touched(model, client):
+    client("logs").create_log_group(logGroupName="/api/front")
+    model.add_fault("logs:PutRetentionPolicy", code="AccessDeniedException")
+    with pytest.raises(AccessDeniedError, match="logs:PutRetentionPolicy"):
+        deploy(log_group_name="/api/front", log_retention_days=7)
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+    assert deploy(log_group_name="/api/front")["action"] == "created"
+
+
 def test_an_access_log_may_go_back_to_a_group_that_was_kept(model, client):
     deploy(log_group_name="/api/a")
     assert deploy(log_group_name="/api/b")["log_group_name"] == "/api/b"
