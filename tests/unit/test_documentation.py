@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location("quote_examples", ROOT / "docs" / "quote_examples.py")
-assert _spec
-assert _spec.loader
-quote_examples = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(quote_examples)
+
+
+def script(name: str) -> Any:
+    """Import one of the scripts beside the pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+quote_examples = script("quote_examples")
+make_reference = script("make_reference")
 
 PAGES = quote_examples.pages()
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
@@ -46,3 +57,33 @@ def test_the_front_page_quotes_an_example_for_each_operator() -> None:
 def test_a_region_that_is_not_there_is_an_error() -> None:
     with pytest.raises(LookupError):
         quote_examples.region("README.md", "nowhere")
+
+
+def test_the_reference_says_what_signatures_and_docstrings_say() -> None:
+    assert make_reference.page() == make_reference.PAGE.read_text(), "run: python docs/make_reference.py"
+
+
+def test_an_argument_that_is_described_nowhere_is_an_error() -> None:
+    from airflow_provider_aiml.aws_task import AwsTask
+
+    class Undescribed(AwsTask):
+        def __init__(self, *, colour: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+
+    Undescribed.__module__ = AwsTask.__module__
+    with pytest.raises(LookupError, match="Undescribed does not say what colour means"):
+        make_reference.arguments(Undescribed)
+
+
+def test_each_operator_sensor_and_hook_has_its_section() -> None:
+    from airflow_provider_aiml.get_provider_info import get_provider_info
+
+    headings = set(re.findall(r"^### (\w+)$", make_reference.PAGE.read_text(), re.M))
+    sources = [
+        (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        for kind in ("operators", "sensors", "hooks")
+        for entry in get_provider_info()[kind]
+        for module in entry["python-modules"]
+    ]
+    public = re.findall(r"^class ([A-Z]\w*(?:Operator|Sensor|Hook))\(", "\n".join(sources), re.M)
+    assert headings == set(public)
