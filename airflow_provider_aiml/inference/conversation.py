@@ -12,6 +12,7 @@ import base64
 import binascii
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,12 @@ from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseErro
 BYTES_KEY = "$base64"
 UNSAID = "[no text]"
 """What stands in a conversation for an answer that holds nothing which can be sent."""
+UNNAMED_TOOL = "unknown"
+"""What a tool is called in a conversation that the model called by nothing."""
+INVALID_INPUT = "invalid_input"
+"""The key under which a conversation holds a tool's input that is no JSON object."""
+_NOT_IN_A_TOOL_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_TOOL_NAME = 64
 _SPEAKERS = {"user": "assistant", "assistant": "user"}
 """Who speaks after whom; messages of any other role (system, in newer models) stand outside the turns."""
 _DOCUMENTS = frozenset({"input", "json"})
@@ -81,18 +88,30 @@ def reply_of(response: Mapping[str, Any]) -> Message:
 def carried(message: Mapping[str, Any]) -> Message:
     """Give a message as a later request can carry it.
 
-    Models answer with no content, with blank text, or with reasoning alone, all of which Bedrock refuses in
-    a request, and they and tools write half of a surrogate pair, which becomes U+FFFD. What an answer really
-    was stays in the record of its turn.
+    Models answer with no content, with blank text, or with reasoning alone, and call tools by names that no
+    tool can have (``functions.add``) or with an input that is no object, all of which Bedrock refuses in a
+    request; they and tools write half of a surrogate pair, which becomes U+FFFD. What an answer really was
+    stays in the record of its turn.
 
     :param message: a message with content blocks, JSON-safe or not.
     """
     content = list(message["content"])
     if message.get("role") == "assistant":
-        content = [block for block in content if not _is_blank(block)]
+        content = [_sendable(block) for block in content if not _is_blank(block)]
         if all("reasoningContent" in block for block in content):
             content.append({"text": UNSAID})
     return {**message, "content": _mended(content)}
+
+
+def _sendable(block: Any) -> Any:
+    """Give a call of a tool a name and an input that a request can have; other blocks stay as they are."""
+    use = block.get("toolUse") if isinstance(block, Mapping) else None
+    if not isinstance(use, Mapping):
+        return block
+    name = _NOT_IN_A_TOOL_NAME.sub("_", str(use.get("name") or ""))[:_LONGEST_TOOL_NAME]
+    given = use.get("input", {})
+    fitting = given if isinstance(given, Mapping) else {INVALID_INPUT: given}
+    return {**block, "toolUse": {**use, "name": name or UNNAMED_TOOL, "input": fitting}}
 
 
 def _mended(value: Any) -> Any:

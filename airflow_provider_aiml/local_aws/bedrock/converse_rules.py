@@ -191,6 +191,7 @@ def _check_tools(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any
         _check_tool_config(config)
     pending: list[str] = []
     for number, message in enumerate(messages):
+        _check_objects(f"messages.{number}", message)
         results = [result["toolUseId"] for _, result in _blocks(message, "toolResult")]
         missing = [tool_use_id for tool_use_id in pending if tool_use_id not in results]
         if missing:
@@ -204,6 +205,19 @@ def _check_tools(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any
                 "toolUse blocks of previous turn."
             )
         pending = [use["toolUseId"] for _, use in _blocks(message, "toolUse") if "type" not in use]
+
+
+def _check_objects(path: str, message: Mapping[str, Any]) -> None:
+    """Refuse a tool's input, or JSON that it gave, that is no object."""
+    documents = [(f"{where}.input", use.get("input")) for where, use in _blocks(message, "toolUse")]
+    for where, result in _blocks(message, "toolResult"):
+        documents += [(f"{where}.{inner}", found) for inner, found in _blocks(result, "json")]
+    for where, found in documents:
+        if not isinstance(found, Mapping):
+            raise invalid(
+                f"The format of the value at {path}.{where} is invalid. "
+                "Provide a json object for the field and try again."
+            )
 
 
 def _check_tool_config(config: Mapping[str, Any]) -> None:

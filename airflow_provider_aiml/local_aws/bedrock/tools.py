@@ -2,7 +2,9 @@
 
 - A forced choice (``any`` or a named tool) always calls.
 - ``use tool NAME with {json}`` in the latest text of the user calls NAME with that input, or with one made
-  from its schema where there is no ``with``. NAME need not be declared, so a test can ask for an unknown one.
+  from its schema where there is no ``with``. NAME need not be declared, so a test can ask for an unknown one,
+  and for one that no tool can have, as models do (``functions.add``, ``$READFILE``, of any length); so the
+  input may be a JSON array or a string, which is none for a tool.
 - Several of these joined by ``and`` are called in one turn, joined by ``then`` one turn after the other.
 - ``use tool NAME forever`` calls it again at each turn.
 - Otherwise a declared tool whose name (``get_weather`` or ``get weather``) the text mentions is called once.
@@ -31,17 +33,19 @@ if TYPE_CHECKING:
 __all__ = ["call_tools", "result_reports"]
 
 _USE = re.compile(
-    r"\buse (?:the )?tool [\"'`]?(?P<name>[A-Za-z0-9_-]{1,64})[\"'`]?(?P<with>\s+with\s+(?=\{))?", re.I
+    r"\buse (?:the )?tool [\"'`]?(?P<name>[$A-Za-z0-9_-]+(?:[.:/]+[$A-Za-z0-9_-]+)*)[\"'`]?"
+    r"(?P<with>\s+with\s+(?=[\[{\"]))?",
+    re.I,
 )
 
 
-_Call = tuple[str, dict[str, Any] | None]
+_Call = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
     name: str
-    input: dict[str, Any] | None
+    input: Any
     forever: bool
     after: bool
 
@@ -124,7 +128,7 @@ def _mentioned(conversation: Conversation, text: str, made: int) -> list[_Call]:
     return []
 
 
-def _input(conversation: Conversation, name: str, given: dict[str, Any] | None, text: str) -> Any:
+def _input(conversation: Conversation, name: str, given: Any, text: str) -> Any:
     if given is not None:
         return given
     tool = next((tool for tool in conversation.tools if tool.name == name), Tool(name, {}))

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.conversation import UNSAID, carried, check_history, check_known
+from airflow_provider_aiml.inference.requests import load_operation
 
 USER = {"role": "user", "content": [{"text": "Hello"}]}
-CALL = {"toolUse": {"toolUseId": "t1", "name": "add", "input": {}}}
 THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
 CITED = {"citationsContent": {"content": [{"text": "so"}], "citations": [{"title": "t"}]}}
 NOTHING = [{"text": UNSAID}]
+EMPTY: dict[str, object] = {}
+
+
+def call(name="add", arguments=EMPTY):
+    return {"toolUse": {"toolUseId": "t1", "name": name, "input": arguments}}
+
+
+CALL = call()
 
 
 def answer(*blocks):
@@ -29,7 +39,7 @@ def answer(*blocks):
         ([CITED, {"text": " "}, CITED], [CITED, CITED]),
         ([{"citationsContent": {"content": [{"text": ""}], "citations": []}}], NOTHING),
         ([{"text": "a\ud83d"}, {"text": "\ud83d\ude00"}], [{"text": "a\ufffd"}, {"text": "\U0001f600"}]),
-        ([{"toolUse": {"input": {"\udc00": ["\ud83d"]}}}], [{"toolUse": {"input": {"\ufffd": ["\ufffd"]}}}]),
+        ([call(arguments={"\udc00": ["\ud83d"]})], [call(arguments={"\ufffd": ["\ufffd"]})]),
         ([THOUGHT], [THOUGHT, *NOTHING]),
         ([THOUGHT, {"text": ""}, CALL], [THOUGHT, CALL]),
     ],
@@ -37,6 +47,39 @@ def answer(*blocks):
 def test_an_answer_is_carried_without_what_bedrock_refuses(said, sent):
     assert carried(answer(*said))["content"] == sent
     assert check_history([USER, answer(*said)])[1]["content"] == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("get-weather_2", "get-weather_2"),
+        ("functions.add", "functions_add"),
+        ("$READFILE", "_READFILE"),
+        ("add\n", "add_"),
+        ("x" * 70, "x" * 64),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_tool_of_any_name_is_carried_by_one_that_bedrock_takes(name, sent):
+    (block,) = carried(answer(call(name)))["content"]
+
+    assert block == call(sent)
+    tool_use = load_operation("bedrock-runtime", "Converse").service_model.shape_for("ToolUseBlock")
+    rule = tool_use.members["name"].metadata
+    assert re.fullmatch(rule["pattern"], sent)
+    assert rule["min"] <= len(sent) <= rule["max"]
+    assert check_history([USER, answer(call(name))])[1]["content"] == [call(sent)]
+
+
+@pytest.mark.parametrize("given", [[1, 2], '{"a": 1}', 7, None, True])
+def test_an_input_that_is_no_object_is_carried_in_one(given):
+    assert carried(answer(call(arguments=given)))["content"] == [call(arguments={"invalid_input": given})]
+    assert carried(answer(call(arguments={"a": given})))["content"] == [call(arguments={"a": given})]
+
+
+def test_a_call_that_is_none_is_left_to_the_check_of_the_request():
+    assert carried(answer({"toolUse": "add"}))["content"] == [{"toolUse": "add"}]
 
 
 def test_a_message_of_the_user_is_carried_as_it_is():

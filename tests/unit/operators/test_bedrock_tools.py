@@ -116,6 +116,27 @@ class TestTools:
         assert [call["status"] for call in result["tool_calls"]] == ["success", "success"]
         assert "turn 2" in run(converse(task_id="next", message="And then?", **talk))["text"]
 
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("call", "told"),
+        [
+            ('functions.add with {"a": 1, "b": 2}', "There is no tool of that name; there are: add"),
+            ("$READFILE with {}", "There is no tool of that name; there are: add"),
+            ("add with [1, 2]", "The arguments do not fit"),
+            ('add with "1, 2"', "The arguments do not fit"),
+        ],
+    )
+    def test_a_call_that_no_request_can_carry_is_told_to_the_model_and_the_conversation_goes_on(
+        self, aws, s3, call, told, stream
+    ):
+        talk = {"tools": [add], "history_uri": "s3://bucket/talk.json", "stream": stream}
+
+        result = run(converse(message=f"use tool {call}", output_uri=PLACE, result_expression="@", **talk))
+
+        assert told in result["text"]
+        assert result["tool_calls"] == [{"turn": 1, "name": call.split()[0], "status": "error"}]
+        assert "turn 2" in run(converse(task_id="next", message="And then?", **talk))["text"]
+
     def test_a_call_that_was_handed_back_is_answered_before_the_conversation_goes_on(self, aws, s3):
         spec = {"toolSpec": {"name": "lookup", "inputSchema": {"json": {"type": "object"}}}}
         talk = {"tool_config": {"tools": [spec]}, "history_uri": "s3://bucket/talk.json"}
@@ -334,6 +355,13 @@ class TestSchema:
         assert CANARY not in told.text
         with pytest.raises(AnswerMismatchError):
             run(converse(**ask, schema_retries=1, output_uri=PLACE), try_number=2)
+        assert len(asked(aws)) == 2
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_an_answer_by_the_tool_that_is_no_object_is_corrected(self, aws, stream):
+        request = {"message": 'use tool give_answer with "low 3"', "tools": [add], "stream": stream}
+
+        assert set(run(converse(output_schema=SHAPE, schema_mode="tool", **request))) == {"urgency", "count"}
         assert len(asked(aws)) == 2
 
     def test_a_conversation_goes_on_behind_an_answer_of_a_shape(self, aws, s3):

@@ -65,6 +65,18 @@ def test_tool_results_must_match_the_tool_uses(ask, contents, said):
     assert said in ask.converse_refused(*contents, toolConfig=TOOLS)
 
 
+@pytest.mark.parametrize("value", [[1, 2], '{"a": 1}', 3])
+def test_what_goes_into_a_tool_and_comes_out_of_it_as_json_is_an_object(ask, value):
+    use = {"toolUse": {**USE["toolUse"], "input": value}}
+    result = {"toolResult": {"toolUseId": "t1", "content": [{"text": "3"}, {"json": value}]}}
+    said = "is invalid. Provide a json object for the field and try again."
+
+    refused = ask.converse_refused("a", [use], [RESULT], toolConfig=TOOLS)
+    assert refused == f"The format of the value at messages.1.content.0.toolUse.input {said}"
+    refused = ask.converse_refused("a", [USE], [result], toolConfig=TOOLS)
+    assert refused == f"The format of the value at messages.2.content.0.toolResult.content.1.json {said}"
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

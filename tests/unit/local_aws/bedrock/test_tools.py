@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 ADD = {
@@ -99,6 +101,19 @@ def test_a_model_that_must_call_any_tool_calls_the_wished_one_or_the_first(ask, 
 
 def test_an_unknown_tool_is_called_if_the_text_wants_it(ask):
     assert uses(ask.converse("use tool nothing", toolConfig=config("add"))) == [("nothing", {})]
+
+
+@pytest.mark.parametrize("name", ["functions.add", "$READFILE", "a::b/c", "x" * 70])
+def test_a_tool_of_a_name_that_none_can_have_is_called_if_the_text_wants_it(ask, name):
+    assert uses(ask.converse(f"use tool {name}. Then stop", toolConfig=config("add"))) == [(name, {})]
+    assert uses(ask.converse(f'use tool "{name}" with {{}}', toolConfig=config("add"))) == [(name, {})]
+
+
+@pytest.mark.parametrize("given", ["[1, 2]", '"{}"'])
+def test_an_input_that_is_no_object_is_given_if_the_text_wants_it(ask, given):
+    assert uses(ask.converse(f"use tool add with {given}", toolConfig=config("add"))) == [
+        ("add", json.loads(given))
+    ]
 
 
 def test_after_the_result_the_answer_reports_it(ask):
