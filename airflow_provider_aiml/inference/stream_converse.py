@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import ResponseError
-from airflow_provider_aiml.inference.stream_family import WHOLE, tool_input
+from airflow_provider_aiml.inference.stream_family import MISSHAPEN, WHOLE, tool_input
 from airflow_provider_aiml.inference.stream_text import join_text
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class ConverseAssembly:
         """Give what came so far, in the same shape; without ``stopReason`` or ``usage`` where they lack."""
         try:
             message = self._message(strict=False)
-        except ResponseError:
+        except (ResponseError, *MISSHAPEN):
             message = {"output": {"blocks": [_as_it_came(block) for block in self._blocks.values()]}}
         return {**message, **(self._stop or {}), **(self._metadata or {})}
 
@@ -154,6 +154,8 @@ class ConverseAssembly:
         for kind, said in delta.items():
             if kind not in _PARTS:
                 raise self._unknown("a delta", kind, delta)
+            if said is None:
+                continue
             known = _PARTS[kind]
             for part in said if isinstance(said, list) else [said]:
                 if known is not None and not (part and set(part) <= known):

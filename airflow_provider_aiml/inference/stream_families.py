@@ -12,7 +12,13 @@ from typing import Any, ClassVar
 from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError
 from airflow_provider_aiml.inference.stream_choices import Choices
 from airflow_provider_aiml.inference.stream_converse import ConverseAssembly
-from airflow_provider_aiml.inference.stream_family import WHOLE, Chunk, StreamFamily, tool_input
+from airflow_provider_aiml.inference.stream_family import (
+    WHOLE,
+    Chunk,
+    StreamFamily,
+    text_piece,
+    tool_input,
+)
 
 __all__ = ["family_of_chunk"]
 
@@ -82,12 +88,13 @@ class Claude(StreamFamily):
                 f"The stream of {self.name} holds a delta of a content block that did not begin"
             )
         member, target = self._PIECES[kind]
-        self._pieces.setdefault(index, {}).setdefault(target, []).append(delta[member])
+        piece = delta[member] if target == "citations" else text_piece(delta[member])
+        self._pieces.setdefault(index, {}).setdefault(target, []).append(piece)
 
     def _add_end(self, chunk: Chunk) -> None:
         rest = {key: value for key, value in chunk.items() if key not in ("type", "delta", "usage")}
-        usage = {**self._message.get("usage", {}), **chunk.get("usage", {})}
-        self._message.update({**rest, **chunk.get("delta", {}), "usage": usage})
+        usage = {**(self._message.get("usage") or {}), **(chunk.get("usage") or {})}
+        self._message.update({**rest, **(chunk.get("delta") or {}), "usage": usage})
 
     def answer(self, *, strict: bool) -> Chunk:
         """Give the message."""
@@ -160,7 +167,7 @@ class _Plain(StreamFamily):
         """Take the next chunk; of all but its text, what is not null counts."""
         for key, value in chunk.items():
             if key == self.text:
-                self._texts.append(value or "")
+                self._texts.append(text_piece(value))
             elif value is not None or key not in self._facts:
                 self._facts[key] = value
 
@@ -240,7 +247,7 @@ class Mistral(StreamFamily):
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk."""
         for index, output in enumerate(chunk.get("outputs", [])):
-            self._texts.setdefault(index, []).append(output["text"])
+            self._texts.setdefault(index, []).append(text_piece(output["text"]))
             self._reasons[index] = output.get("stop_reason") or self._reasons.get(index)
         self._facts.update({key: value for key, value in chunk.items() if key != "outputs"})
 

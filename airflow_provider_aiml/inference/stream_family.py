@@ -8,10 +8,13 @@ from typing import Any, ClassVar, Final
 from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.json_text import MalformedError, from_json
 
-__all__ = ["WHOLE", "Chunk", "StreamFamily", "tool_input"]
+__all__ = ["MISSHAPEN", "WHOLE", "Chunk", "StreamFamily", "text_piece", "tool_input"]
 
 WHOLE: Final = frozenset({"tool_use", "end_turn", "stop_sequence"})
 """Stop reasons that promise a whole answer; with any other the input of a tool may end anywhere."""
+
+MISSHAPEN: Final = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
+"""What Python raises over a stream that is not as its model writes it."""
 
 Chunk = dict[str, Any]
 
@@ -44,6 +47,16 @@ class StreamFamily(ABC):
     @abstractmethod
     def finished(self) -> bool:
         """Tell whether the model said that it is done."""
+
+
+def text_piece(value: Any) -> str:
+    """Read a piece of text; null is an empty one.
+
+    :raises TypeError: it is no text.
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TypeError
 
 
 def tool_input(text: str, *, strict: bool) -> Any:

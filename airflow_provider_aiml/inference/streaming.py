@@ -25,6 +25,7 @@ from airflow_provider_aiml.exceptions import InferenceError, ResponseError
 from airflow_provider_aiml.inference.conversation import json_bytes, to_json
 from airflow_provider_aiml.inference.stream_converse import ConverseAssembly
 from airflow_provider_aiml.inference.stream_families import family_of_chunk
+from airflow_provider_aiml.inference.stream_family import MISSHAPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -109,6 +110,18 @@ def keeping_partial(partial: Callable[[], bytes]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _as_written_by(model: str) -> Iterator[None]:
+    """Say what it means that a stream is not as its model writes it: asking again would buy the same."""
+    try:
+        yield
+    except MISSHAPEN as error:
+        failure = ResponseError(f"The stream is not as {model} writes it: {type(error).__name__}")
+    else:
+        return
+    raise failure
+
+
 def payload_parts(events: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> Iterator[bytes]:
     """Give the bytes of each part of a SageMaker stream; joined, they are the body of InvokeEndpoint.
 
@@ -135,10 +148,12 @@ def converse_answer(events: Iterable[Mapping[str, Any]], progress: Progress | No
     assembly = ConverseAssembly()
     with keeping_partial(lambda: json_bytes(to_json(assembly.partial()))):
         for event in events:
-            size = assembly.add(event)
+            with _as_written_by("ConverseStream"):
+                size = assembly.add(event)
             if progress is not None:
                 progress.note(size)
-        answer = assembly.result()
+        with _as_written_by("ConverseStream"):
+            answer = assembly.result()
     if progress is not None:
         progress.end(assembly.usage.get("inputTokens"), assembly.usage.get("outputTokens"))
     return answer
@@ -174,6 +189,10 @@ class ModelAssembly:
 
         :raises ResponseError: it is not what its family writes.
         """
+        with _as_written_by(self._model):
+            self._add(chunk)
+
+    def _add(self, chunk: bytes) -> None:
         parsed = _object(chunk)
         own = dict(parsed or {})
         told = {key: own.pop(key) for key in list(own) if key.startswith(_OF_BEDROCK)}
@@ -189,16 +208,7 @@ class ModelAssembly:
         elif parsed is None:
             raise ResponseError(f"A chunk of the stream of {self._family.name} is not a JSON object")
         else:
-            self._pass_on(self._family, own)
-
-    def _pass_on(self, family: StreamFamily, chunk: dict[str, Any]) -> None:
-        try:
-            family.add(chunk)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            failure = f"A chunk of the stream is not as {family.name} writes it: {type(error).__name__}"
-        else:
-            return
-        raise ResponseError(failure)
+            self._family.add(own)
 
     def answer(self) -> ModelAnswer:
         """Give the answer of a stream that came to its end.
@@ -213,11 +223,19 @@ class ModelAssembly:
             )
         if self._family is None and not self._raw:
             raise ResponseError("The stream ended before it began", code="StreamCut", retryable=True)
-        return self._answer(strict=True)
+        with _as_written_by(self._model):
+            return self._answer(strict=True)
 
     def partial(self) -> bytes:
-        """Give the body so far."""
-        return self._answer(strict=False).body
+        """Give the body so far; where its pieces do not make one, the pieces as they came."""
+        try:
+            return self._answer(strict=False).body
+        except (ResponseError, *MISSHAPEN):
+            return json.dumps(vars(self._family), default=str, skipkeys=True).encode()
+
+    @property
+    def _model(self) -> str:
+        return "its model" if self._family is None else self._family.name
 
     def _answer(self, *, strict: bool) -> ModelAnswer:
         if self._family is not None:

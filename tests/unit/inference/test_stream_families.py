@@ -6,7 +6,7 @@ import json
 
 import pytest
 from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError
-from airflow_provider_aiml.inference.streaming import ModelAssembly
+from airflow_provider_aiml.inference.streaming import ModelAssembly, model_answer
 
 METRICS = {"inputTokenCount": 3, "outputTokenCount": 2, "invocationLatency": 9, "firstByteLatency": 1}
 
@@ -334,6 +334,58 @@ def test_cohere_repeats_its_whole_answer_at_the_end():
 
     assert body(*chunks) == {**whole, "finish_reason": "COMPLETE"}
     assert json.loads(assembled(*chunks[:3]).partial()) == {"text": "ab"}
+
+
+NULLS = {
+    "claude": (
+        CLAUDE_START,
+        *claude_block(
+            {"type": "text", "text": None},
+            {"type": "text_delta", "text": "a"},
+            {"type": "text_delta", "text": None},
+        ),
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": None},
+        CLAUDE_END[1],
+    ),
+    "nova": (*NOVA[:2], {"contentBlockDelta": {"delta": {"text": None}, "contentBlockIndex": 0}}, *NOVA[3:]),
+    "mistral": (
+        {"outputs": [{"text": "a", "stop_reason": None}]},
+        {"outputs": [{"text": None, "stop_reason": "stop"}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("family", NULLS)
+def test_a_piece_of_text_that_is_null_is_none(family):
+    assert '"text": "a"' in json.dumps(body(*NULLS[family]))
+
+
+MISSHAPEN = {
+    "claude": (CLAUDE_START, *claude_block({"type": "text", "text": 5}, {"type": "text_delta", "text": "a"})),
+    "claude's end": (
+        CLAUDE_START,
+        *claude_block({"type": "text", "text": "a"}),
+        {"type": "message_delta", "usage": 5},
+    ),
+    "nova": (*NOVA[:2], {"contentBlockDelta": {"delta": {"text": 5}, "contentBlockIndex": 0}}, *NOVA[3:]),
+    "completion": (completion(choice(delta={"content": "a"})), {"choices": [{"index": {}}]}),
+    "mistral": ({"outputs": [{"text": "a"}]}, {"outputs": [{"text": 5, "stop_reason": "stop"}]}),
+    "llama": ({"generation": "a"}, {"generation": 5, "stop_reason": "stop"}),
+    "titan": ({"outputText": "a"}, {"outputText": [], "completionReason": "FINISH"}),
+    "bedrock": ({"generation": "a", "stop_reason": "stop"}, {"amazon-bedrock-invocationMetrics": 5}),
+}
+
+
+@pytest.mark.parametrize("family", MISSHAPEN)
+def test_an_answer_that_cannot_be_put_together_is_an_error_that_keeps_what_came(family):
+    chunks = [*MISSHAPEN[family], *(CLAUDE_END if family.startswith("claude") else ())]
+    events = [{"chunk": {"bytes": json.dumps(chunk).encode()}} for chunk in chunks]
+
+    with pytest.raises(ResponseError, match=r"not as .* writes it: (Type|Value)Error") as raised:
+        model_answer(events)
+
+    assert not raised.value.retryable
+    assert '"a"' in json.dumps(json.loads(raised.value.partial_body))
 
 
 def test_what_bedrock_adds_is_told_apart_from_what_the_model_said():

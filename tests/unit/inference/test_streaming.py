@@ -122,6 +122,16 @@ def test_what_came_is_in_the_error_that_breaks_the_stream_and_not_in_its_words(r
     assert CANARY not in str(raised.value)
 
 
+def test_a_conversation_that_cannot_be_put_together_is_an_error_that_keeps_what_came():
+    odd = {"contentBlockDelta": {"delta": {"text": 5}, "contentBlockIndex": 0}}
+
+    with pytest.raises(ResponseError, match="not as ConverseStream writes it: TypeError") as raised:
+        converse_answer([*CONVERSATION[:2], odd, *CONVERSATION[2:]])
+
+    assert CANARY in raised.value.partial_body.decode()
+    assert CANARY not in str(raised.value)
+
+
 def test_bytes_in_what_came_are_base64():
     image = {"contentBlockStart": {"start": {"image": {"format": "png"}}, "contentBlockIndex": 0}}
     delta = {

@@ -17,6 +17,7 @@ from airflow_provider_aiml.inference.requests import api_members, load_operation
 from airflow_provider_aiml.local_aws.event_stream import CONTENT_TYPE, event_message, json_payload
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointOperator
+from tests.airflow_versions import AirflowFailException
 from tests.unit.hooks.conftest import Reply, Wire
 from tests.unit.running import run
 
@@ -244,6 +245,22 @@ def test_what_came_of_a_stream_that_breaks_is_kept_beside_the_answers_place(make
     assert "one" in stored(s3, "answers/one.partial").decode()
     assert stored(s3, "answers/one.partial") == raised.value.partial_body
     assert raised.value.may_have_been_billed
+
+
+def test_a_stream_that_is_not_as_its_family_writes_it_fails_for_good_and_what_came_is_kept(
+    wire, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", wire.connection())
+    chunks = ({"outputs": [{"text": CANARY, "stop_reason": None}]}, {"outputs": [{"text": 5}]})
+    bodies = [json_payload({"bytes": json.dumps(chunk).encode()}) for chunk in chunks]
+    stream = b"".join(event_message("chunk", body) for body in bodies)
+    wire.reply(Reply(stream, headers={"Content-Type": CONTENT_TYPE}))
+
+    with pytest.raises(AirflowFailException, match="Mistral") as raised:
+        run(invoke("mistral.mistral-large-2402-v1:0", output_uri=f"file://{tmp_path}/one"))
+
+    assert isinstance(raised.value, ResponseError)
+    assert CANARY in (tmp_path / "one.partial").read_text()
 
 
 def test_what_came_of_an_endpoints_stream_is_in_the_error_without_a_place_for_it(endpoint):
