@@ -40,7 +40,8 @@ class ResultTask(AwsTask):
         what goes to XCom. https://jmespath.org/specification.html (templated)
     :param output_uri: where to keep the answer's raw bytes, for example ``s3://bucket/scores/{{ ds }}.json``;
         with a trailing ``/`` it is a folder and the file's name is the request's identity. A retry finds the
-        answer there and pays for nothing. XCom then holds the URI instead of the body. (templated)
+        answer there and pays for nothing. XCom then holds the URI instead of the body. The instances of a
+        mapped task need a folder, or ``{{ ti.map_index }}`` in the name. (templated)
     """
 
     template_fields: Sequence[str] = (*AwsTask.template_fields, "output_uri", "result_expression")
@@ -72,6 +73,18 @@ class ResultTask(AwsTask):
             given = self._without_body(result)
         self.mind_xcom(given)
         return given
+
+    def place(self, context: Context, uri: str, identity: str, *, own: bool = False) -> AnswerStore:
+        """Give a place that keeps one answer.
+
+        :param identity: who asks what.
+        :param own: whether no other instance of a mapped task can be given the same place.
+        """
+        from airflow_provider_aiml.inference.stored_answer import AnswerStore
+
+        task = task_identity(context)
+        mapped = None if own or task.map_index < 0 else task
+        return AnswerStore(self.object_path(uri), uri, identity, mapped)
 
     def _without_body(self, result: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in result.items() if key not in self.body_keys}
@@ -125,14 +138,16 @@ class PaidTask(ResultTask):
         region = self.hook.conn_region_name
         return request_identity(task_identity(context), self.operation, {**request, "region": region})
 
-    def store(self, identity: str) -> AnswerStore | None:
-        """Give the place at ``output_uri`` that keeps the answer; None without."""
+    def store(self, context: Context, identity: str) -> AnswerStore | None:
+        """Give the place at ``output_uri`` that keeps the answer; None without.
+
+        :param identity: who asks what.
+        """
         if not self.output_uri:
             return None
-        from airflow_provider_aiml.inference.stored_answer import AnswerStore
-
-        uri = self.output_uri + identity if self.output_uri.endswith("/") else self.output_uri
-        return AnswerStore(self.object_path(uri), uri, identity)
+        if self.output_uri.endswith("/"):
+            return self.place(context, self.output_uri + identity, identity, own=True)
+        return self.place(context, self.output_uri, identity)
 
     def find(self, store: AnswerStore | None) -> Answer | None:
         """Give the answer that an earlier try paid for."""
@@ -172,7 +187,7 @@ class AnswerTask(PaidTask):
             request = self.build_request()
             self.check(self.called_operation, request, self.argument_names(request))
             identity = self.identity(context, request)
-            store = self.store(identity)
+            store = self.store(context, identity)
             result = self.answered(context, identity, store, request)
             if store is not None:
                 result["output_uri"] = store.uri

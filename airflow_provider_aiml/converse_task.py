@@ -183,7 +183,7 @@ class ConverseTask(StreamedTask):
             if outcome is None:
                 self.check(self.called_operation, plan.request, self.argument_names(plan.request))
             identity = self.identity(context, plan.identified)
-            store = self.store(identity)
+            store = self.store(context, identity)
             if outcome is None:
                 outcome = self._hold(context, identity, plan, store)
                 self._append(plan, outcome)

@@ -17,14 +17,17 @@ import logging
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from airflow_provider_aiml.exceptions import InferenceError, StoredAnswerError
+from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestError, StoredAnswerError
+from airflow_provider_aiml.inference.identity import request_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from airflow_provider_aiml.inference.identity import TaskIdentity
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,11 +84,13 @@ class AnswerStore:
     :param path: where the body goes.
     :param uri: the same as the user wrote it, for messages.
     :param identity: who asked what; only an answer to the same is given back.
+    :param mapped: the mapped task instance that asks, where the others may be given the same place.
     """
 
     path: PathLike
     uri: str
     identity: str
+    mapped: TaskIdentity | None = None
 
     def load(self) -> Answer | None:
         """Give the answer that is there, or None where it is absent, not whole, or answers something else.
@@ -96,7 +101,7 @@ class AnswerStore:
         if record is None or record.get("state") != "answered":
             return None
         if record.get("identity") != self.identity:
-            log.info("%s keeps the answer to another request, which will be replaced", self.uri)
+            log.info("%s keeps the answer to another request", self.uri)
             return None
         body = self._attempt("read", lambda: _read(self.path))
         if body is not None and hashlib.sha256(body).hexdigest() == record.get("sha256"):
@@ -112,8 +117,11 @@ class AnswerStore:
         """Write a record without an answer, which shows before the call that the place can be written.
 
         :raises StoredAnswerError: it cannot; nothing was sent.
+        :raises RequestError: it is another instance's of the same mapped task; nothing was sent.
         """
+        self._refuse_to_share()
         self._attempt("write", lambda: self._write_record({"state": "asked"}))
+        self._refuse_to_share()  # They start together: who wrote last has it.
 
     def save(self, answer: Answer) -> None:
         """Write the record, then the body.
@@ -150,6 +158,28 @@ class AnswerStore:
         """
         self._attempt("write", lambda: write_object(self._beside(suffix), [content]), paid=True)
 
+    def _refuse_to_share(self) -> None:
+        if self.mapped is None:
+            return
+        own, record = self._of_mapped, self._read_record() or {}
+        if record.get("task") == own["task"] and record.get("map_index") != own["map_index"]:
+            found = "one object for several mapped instances of the task"
+            allowed = "a folder, ending with '/', or a name with {{ ti.map_index }} in it"
+            raise RequestError(
+                "The answers would replace each other",
+                problems=(Problem("output_uri", found, allowed),),
+                hint=f"it holds that of map index {record.get('map_index')} in this run; where that is not "
+                "wanted any more, remove the object and its record",
+            )
+
+    @property
+    def _of_mapped(self) -> dict[str, Any]:
+        """Say which instance of which mapped task asks, in this run."""
+        if self.mapped is None:
+            return {}
+        task = request_identity(replace(self.mapped, map_index=-1), "", {})
+        return {"task": task, "map_index": self.mapped.map_index}
+
     def _beside(self, suffix: str) -> PathLike:
         return self.path.parent / (self.path.name + suffix)
 
@@ -165,7 +195,7 @@ class AnswerStore:
         return record if isinstance(record, dict) else None
 
     def _write_record(self, facts: Mapping[str, Any]) -> None:
-        record = {"format": _FORMAT, "identity": self.identity, **facts}
+        record = {"format": _FORMAT, "identity": self.identity, **self._of_mapped, **facts}
         write_object(self._beside(RECORD_SUFFIX), [json.dumps(record).encode()])
 
     def _attempt(self, verb: str, action: Callable[[], T], *, paid: bool = False) -> T:

@@ -174,7 +174,7 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
             return super().answered(context, identity, store, request)
         from airflow_provider_aiml.inference.stream_store import StreamStore
 
-        streams = StreamStore(store.path, store.uri, store.identity)
+        streams = StreamStore(store.path, store.uri, store.identity, store.mapped)
         kept = None if read_flag(self.reinvoke, "reinvoke") else streams.kept()
         if kept is not None:
             self.log.info(

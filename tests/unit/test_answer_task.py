@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from airflow_provider_aiml.exceptions import (
@@ -101,6 +102,89 @@ def test_a_folder_keeps_each_answer_under_its_identity(endpoint, s3):
     kept = {entry["Key"] for entry in s3.list_objects_v2(Bucket="bucket", Prefix="answers/")["Contents"]}
     bodies = {uri.removeprefix("s3://bucket/") for uri in uris}
     assert kept == bodies | {f"{body}.aiml.json" for body in bodies}
+
+
+def ask_bedrock(operator, **request):
+    return operator(**{"task_id": "t", "model_id": "amazon.nova-pro-v1:0", "output_uri": URI, **request})
+
+
+def shout(text: str) -> str:
+    """Say it louder."""
+    return text.upper()
+
+
+def said(row):
+    return {"messages": [{"role": "user", "content": [{"text": f"{row}"}]}]}
+
+
+MAPPED = {
+    "real time": lambda row: make(payload={"row": row}),
+    "stream": lambda row: make(payload={"row": row}, stream=True),
+    "invoke_model": lambda row: ask_bedrock(BedrockInvokeModelOperator, input_data=said(row)),
+    "converse": lambda row: ask_bedrock(BedrockConverseOperator, message=f"{row}"),
+    "with tools": lambda row: ask_bedrock(BedrockConverseOperator, message=f"{row}", tools=[shout]),
+}
+
+
+def bought(aws):
+    return sum(count for name, count in aws.request_counts().items() if not name.startswith("s3:"))
+
+
+@pytest.mark.parametrize("task", MAPPED)
+def test_mapped_instances_that_are_given_one_object_do_not_replace_each_others_answers(endpoint, read, task):
+    run(MAPPED[task](0), map_index=0)
+    before, calls = read("answers/one.json"), bought(endpoint)
+
+    for _ in range(2):
+        with pytest.raises(RequestError, match="output_uri: is one object for several mapped") as caught:
+            run(MAPPED[task](1), map_index=1)
+        assert isinstance(caught.value, AirflowFailException)
+        assert "{{ ti.map_index }}" in str(caught.value)
+    run(MAPPED[task](0), map_index=0)
+
+    assert read("answers/one.json") == before
+    assert bought(endpoint) == calls
+
+
+def test_of_mapped_instances_that_start_together_one_takes_the_object(endpoint, monkeypatch):
+    write = AnswerStore._write_record
+
+    def another_looked_before_and_writes_after(store, facts):
+        write(store, facts)
+        write(replace(store, mapped=replace(store.mapped, map_index=1)), facts)
+
+    monkeypatch.setattr(AnswerStore, "_write_record", another_looked_before_and_writes_after)
+    with pytest.raises(RequestError, match="one object for several mapped"):
+        run(make(payload={"row": 0}), map_index=0)
+    assert endpoint.invocations("echo") == []
+
+    run(make(payload={"row": 1}), map_index=1)
+    assert [call.body for call in endpoint.invocations("echo")] == [b'{"row":1}']
+
+
+@pytest.mark.parametrize(
+    ("task_id", "instance"), [("t", {"run_id": "tomorrow"}), ("t", {"dag_id": "other"}), ("other", {})]
+)
+def test_a_mapped_instance_replaces_what_another_run_or_task_left(endpoint, task_id, instance):
+    run(make(), map_index=0)
+
+    assert run(make(task_id=task_id, result_expression="body"), map_index=1, **instance) == {"a": 1}
+    assert len(endpoint.invocations("echo")) == 2
+
+
+def test_a_mapped_instance_with_a_place_of_its_own_replaces_its_own_answer(endpoint, read):
+    for index, row in [(0, 1), (1, 2), (1, 3)]:
+        run(make(payload={"row": row}, output_uri=f"s3://bucket/answers/{index}.json"), map_index=index)
+
+    assert read("answers/1.json") == b'{"row":3}'
+
+
+def test_the_record_says_which_mapped_instance_the_answer_is_of(endpoint, read):
+    run(make(), map_index=3)
+    run(make(output_uri="s3://bucket/unmapped.json"))
+
+    assert json.loads(read("answers/one.json.aiml.json"))["map_index"] == 3
+    assert "map_index" not in json.loads(read("unmapped.json.aiml.json"))
 
 
 def test_an_answer_is_kept_in_any_file_system(endpoint, tmp_path):
