@@ -16,6 +16,12 @@ from typing import Any, Final
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.described import describe
+from airflow_provider_aiml.inference.schema_references import (
+    DEFINITIONS,
+    leads_somewhere,
+    moved,
+    references,
+)
 
 __all__ = ["MisfitError", "OutputSchema"]
 
@@ -24,7 +30,8 @@ WRAPPER_KEY: Final = "result"
 _MOST_PROBLEMS: Final = 20
 _LONGEST_RULE: Final = 80
 _LONGEST_TOLD: Final = 4_000
-_DEFINITIONS: Final = ("$defs", "definitions")
+_OF_THE_WHOLE: Final = ("$schema", "$id")
+"""Keywords that speak of a schema as the whole of a document."""
 
 
 class MisfitError(ValueError):
@@ -88,8 +95,9 @@ class OutputSchema:
         """The schema as the model gets it: of an object."""
         if not self.wrapped:
             return dict(self.given)
-        inner = {key: value for key, value in self.given.items() if key not in (*_DEFINITIONS, "$schema")}
-        definitions = {key: self.given[key] for key in _DEFINITIONS if key in self.given}
+        given = moved(self.given, f"/properties/{WRAPPER_KEY}")
+        definitions = {key: given.pop(key) for key in DEFINITIONS if key in given}
+        inner = {key: value for key, value in given.items() if key not in _OF_THE_WHOLE}
         return {
             "type": "object",
             "properties": {WRAPPER_KEY: inner},
@@ -179,10 +187,10 @@ class OutputSchema:
         raise failure
 
     def _check_references(self, field: str) -> None:
-        for path, reference in _references(self.given, field):
+        for path, reference in references(self.given, field):
             if not reference.startswith("#"):
                 raise _refusal(path, "a reference to somewhere else", "one to this schema: #/$defs/…")
-            if not _leads_somewhere(self.given, reference):
+            if not leads_somewhere(self.given, reference):
                 raise _refusal(path, "a reference to what is not there", "one to a definition of this schema")
 
     def _problem(self, error: Any) -> Problem:
@@ -215,33 +223,6 @@ def _named_properties(schema: Any) -> Iterator[str]:
     elif isinstance(schema, list):
         for value in schema:
             yield from _named_properties(value)
-
-
-def _references(schema: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(schema, Mapping):
-        if isinstance(reference := schema.get("$ref"), str):
-            yield f"{path}['$ref']", reference
-        for key, value in schema.items():
-            yield from _references(value, f"{path}[{key!r}]")
-    elif isinstance(schema, list):
-        for index, value in enumerate(schema):
-            yield from _references(value, f"{path}[{index}]")
-
-
-def _leads_somewhere(schema: Any, reference: str) -> bool:
-    """Follow a JSON pointer; an anchor (``#name``) is left for the validator."""
-    if not reference.startswith("#/"):
-        return True
-    target = schema
-    for step in reference[2:].split("/"):
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list) and key.isdecimal() and int(key) < len(target):
-            target = target[int(key)]
-        elif isinstance(target, Mapping) and key in target:
-            target = target[key]
-        else:
-            return False
-    return True
 
 
 def _fenced(text: str) -> str:

@@ -170,6 +170,8 @@ def test_any_text_is_read_or_refused(text):
         ({"properties": {"a": {"$ref": "#/$defs/b"}}}, "a reference to what is not there"),
         ({"properties": {"a": {"$ref": "#/allOf/1"}}, "allOf": [{}]}, "a reference to what is not there"),
         ({"prefixItems": [{"$ref": "http://example.com/x"}]}, "a reference to somewhere else"),
+        ({"items": {"$dynamicRef": "http://example.com/x"}}, "a reference to somewhere else"),
+        ({"properties": {"a": {"$ref": "#nowhere"}}}, "a reference to what is not there"),
     ],
 )
 def test_a_schema_that_is_none_is_refused(schema, words):
@@ -185,6 +187,88 @@ def test_references_within_a_schema_are_followed():
     assert schema.read({"n": 1, "m": 2, "o": 3})["n"] == 1
     with pytest.raises(MisfitError):
         schema.read({"n": "x"})
+
+
+PERSON = {"type": ["object", "null"], "properties": {"name": {"type": "string"}, "child": {"$ref": "#"}}}
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits", "misfits"),
+    [
+        (
+            {"anyOf": [{"type": "string"}, {"items": {"$ref": "#"}, "type": "array"}]},
+            ["a", ["b"]],
+            ["a", [1]],
+        ),
+        ({**PERSON, "required": ["name"]}, {"name": "a", "child": {"name": "b", "child": None}}, {"name": 1}),
+        ({**PERSON, "required": ["name"]}, None, {"name": "a", "child": {"child": None}}),
+        (
+            {"properties": {"a": {"type": "integer"}, "b": {"$ref": "#/properties/a"}}},
+            {"a": 1, "b": 2},
+            {"b": "x"},
+        ),
+        (
+            {
+                "$ref": "#/$defs/n",
+                "$defs": {"n": {"items": {"$ref": "#/definitions/m"}}},
+                "definitions": {"m": {"const": 1}},
+            },
+            [1],
+            [2],
+        ),
+        (
+            {
+                "$defs": {"all": {"type": "array", "items": {"$ref": "#"}}},
+                "anyOf": [{"$ref": "#/$defs/all"}, {"const": 1}],
+            },
+            [[1], 1],
+            [2],
+        ),
+        ({"items": {"$ref": "#/%24defs/a%20b"}, "$defs": {"a b": {"const": 1}}}, [1], [2]),
+        ({"items": {"$ref": "#one"}, "$defs": {"x": {"$anchor": "one", "const": 1}}}, [1], [2]),
+        ({"items": {"$dynamicRef": "#one"}, "$defs": {"x": {"$dynamicAnchor": "one", "const": 1}}}, [1], [2]),
+        (
+            {
+                "$id": "https://example.com/x",
+                "items": {"$ref": "#/$defs/one"},
+                "$defs": {"one": {"const": 1}},
+            },
+            [1],
+            [2],
+        ),
+        (
+            {"properties": {"default": {"$ref": "#/properties/b"}, "b": {"const": 1}}},
+            {"default": 1},
+            {"default": 2},
+        ),
+        ({"properties": {"$ref": {"type": "string"}}}, {"$ref": "#"}, {"$ref": 1}),
+        (
+            {"enum": [{"$ref": "#"}, {"$ref": "#/$defs"}], "$defs": {}},
+            {"$ref": "#"},
+            {"$ref": "#/properties/result"},
+        ),
+    ],
+)
+def test_a_schema_keeps_its_meaning_when_it_is_wrapped(shape, fits, misfits):
+    schema = OutputSchema.of(shape)
+
+    assert schema.wrapped
+    assert schema.read({"result": fits}) == fits
+    with pytest.raises(MisfitError):
+        schema.read({"result": misfits})
+    with pytest.raises(MisfitError):
+        schema.read(fits)
+
+
+def test_an_anchor_of_an_older_draft_is_one():
+    draft = "http://json-schema.org/draft-07/schema#"
+    properties = {"a": {"$ref": "#one"}, "b": {"$id": "#one", "const": 1}}
+
+    schema = OutputSchema.of({"$schema": draft, "type": "object", "properties": properties})
+
+    assert schema.read({"a": 1}) == {"a": 1}
+    with pytest.raises(MisfitError):
+        schema.read({"a": 2})
 
 
 def test_a_model_that_has_no_json_schema_is_refused():
