@@ -309,7 +309,7 @@ class ConverseTask(StreamedTask):
             stop_if_orphaned(context, identity)
             return self.converse(request)
 
-        loop = self._loop(plan, progress, converse, turns.save)
+        loop = self._loop(plan, converse, turns.save)
         try:
             outcome = loop.run(progress)
         except ResponseError as error:
@@ -325,7 +325,6 @@ class ConverseTask(StreamedTask):
     def _loop(
         self,
         plan: Plan,
-        progress: Progress,
         converse: Callable[[dict[str, Any]], Mapping[str, Any]],
         save: Callable[[Progress], None],
     ) -> ToolLoop:
@@ -350,7 +349,7 @@ class ConverseTask(StreamedTask):
             modes=modes_of(self.schema_mode, "outputConfig" in operation.input_shape.members),
             fail_on=read_fail_on(self.fail_on, operation.output_shape.members["stopReason"].enum),
             limits=Limits.read(self.max_turns, self.max_total_tokens, self.schema_retries),
-            before_request=lambda request: limit.check(request, paid=bool(progress.turns)),
+            before_request=limit.check,
         )
 
     def _result(self, plan: Plan, outcome: Outcome) -> dict[str, Any]:

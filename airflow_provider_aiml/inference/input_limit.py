@@ -51,11 +51,11 @@ class InputLimit:
     most: int | None
     count: Callable[..., Mapping[str, Any]]
 
-    def check(self, request: Mapping[str, Any], *, paid: bool) -> None:
+    def check(self, request: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> None:
         """Refuse a request that is larger. Where the model cannot count, that is said, and it passes.
 
         :param request: members of Converse by their snake_case names.
-        :param paid: whether turns before it were paid for.
+        :param result: what there is of the answer, where turns before it were paid for; else None.
         :raises RequestError: it is larger; nothing was sent.
         :raises TurnLimitError: it is larger, and others were sent before it.
         :raises InferenceError: CountTokens failed for another reason.
@@ -65,8 +65,8 @@ class InputLimit:
             return
         found = f"exceeded by a request of {counted} tokens"
         problem = Problem("max_input_tokens", found, f"at most {self.most}")
-        if paid:
-            raise TurnLimitError(f"The next turn was not sent: {problem}")
+        if result is not None:
+            raise TurnLimitError(f"The next turn was not sent: {problem}", result=result)
         raise RequestError("The request was not sent", problems=(problem,))
 
     def _counted(self, request: Mapping[str, Any]) -> int | None:

@@ -158,7 +158,8 @@ class ToolLoop:
     :param modes: how to ask for that shape, the second where the service refuses the first.
     :param fail_on: stop reasons that fail.
     :param limits: what may be used up.
-    :param before_request: looks at each request before it is sent, and may refuse it.
+    :param before_request: looks at each request before it is sent, and at what there is of the answer, which
+        is None before the first; it may refuse the request.
     """
 
     request: Mapping[str, Any]
@@ -169,7 +170,7 @@ class ToolLoop:
     modes: tuple[Mode, ...] = ("native", "tool")
     fail_on: Collection[str] = FAIL_ON
     limits: Limits = field(default_factory=Limits)
-    before_request: Callable[[dict[str, Any]], None] = lambda request: None
+    before_request: Callable[[dict[str, Any], dict[str, Any] | None], None] = lambda request, result: None
 
     def run(self, progress: Progress) -> Outcome:
         """Go on until the model has given its answer.
@@ -211,7 +212,7 @@ class ToolLoop:
             request = with_schema(request, self.schema, mode, forced=corrects)
         if progress.turns:
             request["messages"] = [*request.get("messages", []), *progress.messages()]
-        self.before_request(request)
+        self.before_request(request, self._outcome(progress).facts() if progress.turns else None)
         response = {**self.converse(request)}
         response.pop("ResponseMetadata", None)
         progress.turns.append(Turn(to_json(response)))

@@ -39,15 +39,20 @@ def test_what_is_counted_is_all_that_count_tokens_takes():
 
 
 def test_a_request_within_the_limit_passes():
-    limit(10, 10).check(REQUEST, paid=False)
-    limit(None, RuntimeError()).check(REQUEST, paid=False)
+    limit(10, 10).check(REQUEST)
+    limit(None, RuntimeError()).check(REQUEST)
 
 
 def test_a_request_over_the_limit_is_refused():
     with pytest.raises(RequestError, match="11 tokens, allowed is at most 10"):
-        limit(10, 11).check(REQUEST, paid=False)
-    with pytest.raises(TurnLimitError, match="11 tokens"):
-        limit(10, 11).check(REQUEST, paid=True)
+        limit(10, 11).check(REQUEST)
+
+
+def test_a_later_request_over_the_limit_keeps_what_was_paid_for():
+    with pytest.raises(TurnLimitError, match="11 tokens") as caught:
+        limit(10, 11).check(REQUEST, {"turns": 2})
+
+    assert caught.value.result == {"turns": 2}
 
 
 @pytest.mark.parametrize(
@@ -59,11 +64,11 @@ def test_a_request_over_the_limit_is_refused():
     ],
 )
 def test_a_model_that_cannot_count_is_said_to_be_unchecked(error, caplog):
-    limit(1, error).check(REQUEST, paid=False)
+    limit(1, error).check(REQUEST)
 
     assert "max_input_tokens is unchecked" in caplog.text
 
 
 def test_another_refusal_is_raised():
     with pytest.raises(AccessDeniedError):
-        limit(1, AccessDeniedError("x", code="AccessDeniedException")).check(REQUEST, paid=False)
+        limit(1, AccessDeniedError("x", code="AccessDeniedException")).check(REQUEST)

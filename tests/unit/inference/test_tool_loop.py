@@ -307,9 +307,13 @@ def test_each_request_can_be_looked_at_before_it_is_sent():
     seen = []
     model = Model(reply(use("add", {"a": 1, "b": 2})), text("3"))
 
-    loop(model, before_request=lambda request: seen.append(len(request["messages"]))).run(Progress())
+    loop(model, before_request=lambda *given: seen.append(given)).run(Progress())
 
-    assert seen == [1, 3]
+    assert [len(request["messages"]) for request, _ in seen] == [1, 3]
+    (_, nothing), (_, so_far) = seen
+    assert nothing is None
+    assert (so_far["turns"], so_far["usage"]) == (1, USAGE)
+    assert so_far["message"]["content"] == [use("add", {"a": 1, "b": 2})]
 
 
 def test_a_refusal_that_does_not_concern_the_schema_is_raised():

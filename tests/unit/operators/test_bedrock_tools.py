@@ -185,10 +185,12 @@ class TestTools:
         assert 1 < len(asked(aws)) < 20
 
     def test_a_later_turn_over_the_input_limit_is_not_sent(self, aws):
-        with pytest.raises(TurnLimitError, match="max_input_tokens"):
+        with pytest.raises(TurnLimitError, match="max_input_tokens") as caught:
             run(converse(message="use tool add forever", tools=[add], max_input_tokens=150, max_turns=99))
 
         assert 1 < len(asked(aws)) < 20
+        assert caught.value.result["turns"] == len(asked(aws))
+        assert caught.value.result["message"]["content"][0]["toolUse"]["name"] == "add"
 
     def test_a_worker_that_dies_in_a_tool_goes_on_there_and_pays_for_no_turn_twice(self, aws, s3):
         ask = {"message": TWO_CALLS, "output_uri": "s3://bucket/answers/"}
