@@ -17,7 +17,6 @@ from airflow_provider_aiml.aws_task import (
     stop_if_orphaned,
     task_identity,
 )
-from airflow_provider_aiml.exceptions import InferenceError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
@@ -214,9 +213,9 @@ class AnswerTask(PaidTask):
             return self.ask(request)
         try:
             answer = self.ask(request)
-        except InferenceError as error:
-            if error.partial_body:
-                store.save_partial(error.partial_body)
+        except BaseException as error:
+            if partial := getattr(error, "partial_body", None):
+                store.save_partial(partial)
             raise
         store.save(answer)
         return answer

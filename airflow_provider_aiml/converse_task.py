@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned, task_identity
-from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestError, ResponseError
+from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
 from airflow_provider_aiml.inference.conversation import (
     check_known,
@@ -312,12 +312,10 @@ class ConverseTask(StreamedTask):
         loop = self._loop(plan, converse, turns.save)
         try:
             outcome = loop.run(progress)
-        except ResponseError as error:
-            turns.keep_partial(error.partial_body)
-            turns.finish(progress)
-            raise
-        except InferenceError as error:
-            turns.keep_partial(error.partial_body)
+        except BaseException as error:
+            turns.keep_partial(getattr(error, "partial_body", None))
+            if isinstance(error, ResponseError):
+                turns.finish(progress)
             raise
         turns.finish(progress)
         return outcome

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.exceptions import InferenceError, ResponseError
+from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.conversation import json_bytes, to_json
 from airflow_provider_aiml.inference.stream_converse import ConverseAssembly
 from airflow_provider_aiml.inference.stream_families import family_of_chunk
@@ -98,15 +98,18 @@ class Progress:
 
 @contextmanager
 def keeping_partial(partial: Callable[[], bytes]) -> Iterator[None]:
-    """Put what arrived into an error that breaks a stream, unless the error has it already.
+    """Put what arrived into what breaks a stream, unless it has it already, as its ``partial_body``.
+
+    What arrived is paid for, so that is the end of a task as well, which Airflow raises where it stops one.
 
     :param partial: gives it.
     """
     try:
         yield
-    except InferenceError as error:
-        if error.partial_body is None:
-            error.partial_body = partial()
+    except BaseException as error:
+        broken: Any = error
+        if getattr(error, "partial_body", None) is None:
+            broken.partial_body = partial()
         raise
 
 

@@ -152,8 +152,9 @@ def test_an_error_that_knows_what_came_keeps_it():
     assert raised.value.partial_body == b"mine"
 
 
-def test_an_error_that_is_not_ours_is_left_alone():
-    with pytest.raises(KeyError) as raised, keeping_partial(lambda: b"other"):
-        raise KeyError
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+def test_an_error_that_is_not_ours_has_what_came_too(error):
+    with pytest.raises(error) as raised, keeping_partial(lambda: b"what came"):
+        raise error
 
-    assert not hasattr(raised.value, "partial_body")
+    assert raised.value.partial_body == b"what came"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 
@@ -17,6 +18,7 @@ from airflow_provider_aiml.inference.requests import api_members, load_operation
 from airflow_provider_aiml.local_aws.event_stream import CONTENT_TYPE, event_message, json_payload
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointOperator
+from botocore.eventstream import EventStream
 from tests.airflow_versions import AirflowFailException
 from tests.unit.hooks.conftest import Reply, Wire
 from tests.unit.running import run
@@ -245,6 +247,29 @@ def test_what_came_of_a_stream_that_breaks_is_kept_beside_the_answers_place(make
     assert "one" in stored(s3, "answers/one.partial").decode()
     assert stored(s3, "answers/one.partial") == raised.value.partial_body
     assert raised.value.may_have_been_billed
+
+
+class StoppedError(BaseException):
+    """What Airflow raises in a task that is stopped, or takes longer than its ``execution_timeout``."""
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("make", [converse, invoke])
+def test_what_came_before_a_task_is_stopped_is_kept_beside_the_answers_place(make, s3, monkeypatch):
+    numbers, parse = itertools.count(1), EventStream._parse_event
+
+    def stop_at_the_fifth(stream, message):
+        if next(numbers) == 5:
+            raise StoppedError
+        return parse(stream, message)
+
+    monkeypatch.setattr(EventStream, "_parse_event", stop_at_the_fifth)
+
+    with pytest.raises(StoppedError):
+        run(make(output_uri=PLACE))
+
+    assert keys(s3) == ["answers/one.aiml.json", "answers/one.partial"]
+    assert "one" in stored(s3, "answers/one.partial").decode()
 
 
 def test_a_stream_that_is_not_as_its_family_writes_it_fails_for_good_and_what_came_is_kept(
