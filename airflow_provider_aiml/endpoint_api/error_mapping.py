@@ -1,8 +1,8 @@
 """From SageMaker's HTTP statuses to the caller's, each with a JSON body that says what is his business.
 
 SageMaker's own messages name account, endpoint and log URLs; a caller gets none of these. Its throttle
-arrives as HTTP 400 with a null message, so it is told apart in the response template, which overrides the
-status: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-override-request-response-parameters.html
+arrives as HTTP 400 with a null message, another's with words and any status; so throttles are told apart in
+the response template, which overrides the status: https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-override-request-response-parameters.html
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ _FAITHFUL = {
     "504": ("504", "The model's endpoint did not answer in time"),
 }
 _CONSTRUCT = {"500": r"5\d{2}", "400": r"4\d{2}"}
+# Patterns without a dollar, a backslash or a double quote, for they stand in Velocity's texts. The first one
+# reads SageMaker's words, which quote the request only where it is not valid; a model's own come as 424.
+_THROTTLED = (
+    "(?is)(?!.*validation error)(.*[^a-z])?"
+    "(rate exceeded|too many requests|throttled|throttling(exception)?|slow ?down)([^a-z].*)?"
+)
 _INTERNAL = r"(?s).*([0-9]{12}|arn:|https?:|amazonaws|Traceback).*"
 
 
@@ -54,7 +60,8 @@ def _error_template(status: str, sentence: str) -> str:
     """Write the response template of one status.
 
     A reference in a string gives "" for null, whichever way ``#set`` and ``#if`` take one. escapeJavaScript
-    makes ``\\'`` of ``'``, which JSON does not know; the quote is put back.
+    makes ``\\'`` of ``'``, which JSON does not know; the quote is put back. A failed model has run, so
+    its 424 stays whatever it says; a 500 without a message may have, too.
     """
     said = ["OriginalMessage"] if status == "424" else []
     first, *others = [*said, "Message", "message"]
@@ -62,10 +69,13 @@ def _error_template(status: str, sentence: str) -> str:
     for name in others:
         set_other = f"#set( $message = \"$!input.path('$.{name}')\" )"
         lines.append(f'#if( $message == "" || $message == "null" ){set_other}#end')
-    override, unsaid = "", sentence
-    if status == "400":
-        override, unsaid = "#set( $context.responseOverride.status = 429 )", _FAITHFUL["429"][1]
-    lines.append(f'#if( $message == "" || $message == "null" ){override}#set( $message = "{unsaid}" )#end')
-    lines.append(f'#if( $message.matches("{_INTERNAL}") )#set( $message = "{sentence}" )#end')
+    throttled = _FAITHFUL["429"][1]
+    unsaid = throttled if status in ("400", "503") else sentence
+    lines.append(f'#if( $message == "" || $message == "null" )#set( $message = "{unsaid}" )#end')
+    lines.append(f'#set( $plain = "{sentence}" )')
+    if status != "424":
+        override = f'#set( $context.responseOverride.status = 429 )#set( $plain = "{throttled}" )'
+        lines.append(f'#if( $message.matches("{_THROTTLED}") ){override}#end')
+    lines.append(f'#if( $message.matches("{_INTERNAL}") )#set( $message = $plain )#end')
     lines.append("""{"message": "$util.escapeJavaScript($message).replaceAll("\\\\'", "'")"}""")
     return "\n".join(lines)

@@ -12,6 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.endpoint_api.samples import RATINGS, api
 
+THROTTLES = [
+    "Rate exceeded",
+    "Request rate exceeded.",
+    "Too Many Requests",
+    "Too many requests, please wait before trying again.",
+    "The request was denied due to request throttling.",
+    "ThrottlingException",
+    "Your request has been throttled\nby the service",
+    "Please reduce your request rate: SlowDown",
+]
+
 
 def given_to_caller(status: int, body: Any) -> tuple[int, str]:
     answer = api().render_response(status=status, body=body)
@@ -34,15 +45,45 @@ def test_a_role_that_may_not_invoke_is_not_the_callers_fault() -> None:
     assert given_to_caller(403, {"Message": "no"})[0] == 500
 
 
+@pytest.mark.parametrize("arrived", [400, 429, 503])
 @pytest.mark.parametrize("body", [{"message": None}, {"Message": None}, {}, ""], ids=str)
-def test_a_throttle_that_came_as_400_with_a_null_message_is_429(body: Any) -> None:
-    status, message = given_to_caller(400, body)
+def test_a_throttle_that_came_with_a_null_message_is_429(body: Any, arrived: int) -> None:
+    status, message = given_to_caller(arrived, body)
     assert status == 429
     assert "Too many requests" in message
 
 
-def test_a_throttle_that_came_as_429_is_429() -> None:
-    assert given_to_caller(429, {"message": "Rate exceeded"}) == (429, "Rate exceeded")
+@pytest.mark.parametrize("arrived", [400, 403, 408, 413, 429, 500, 503, 504, 530])
+@pytest.mark.parametrize("message", THROTTLES)
+def test_a_throttle_that_says_so_is_429_whichever_status_it_came_with(message: str, arrived: int) -> None:
+    assert given_to_caller(arrived, {"message": message}) == (429, message)
+
+
+def test_a_throttle_that_names_what_is_internal_is_429_with_a_plain_message() -> None:
+    status, message = given_to_caller(400, {"message": "Rate exceeded for account 111122223333"})
+    assert (status, message[:17]) == (429, "Too many requests")
+
+
+@pytest.mark.parametrize("message", THROTTLES)
+def test_a_model_that_was_throttled_itself_has_failed_and_stays_424(message: str) -> None:
+    assert given_to_caller(424, {"OriginalMessage": message, "Message": message}) == (424, message)
+
+
+def test_a_failure_without_a_message_is_no_throttle_for_the_model_may_have_run() -> None:
+    assert given_to_caller(500, {"message": None}) == (500, "The model's endpoint failed")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "1 validation error detected: Value 'too many requests' at 'customAttributes' failed to satisfy",
+        "The throttle is not a number",
+        "Endpoint moderate exceeded its size",
+        "The error rate exceeds 5",
+    ],
+)
+def test_a_message_that_only_has_a_word_of_throttling_in_it_keeps_its_status(message: str) -> None:
+    assert given_to_caller(400, {"Message": message}) == (400, message)
 
 
 def test_a_failed_model_is_quoted_by_its_own_words() -> None:
@@ -72,10 +113,11 @@ def test_nothing_internal_is_in_a_message(internal: str) -> None:
         assert message not in internal
 
 
-@given(st.text())
-def test_whatever_a_message_holds_the_body_is_json(words: str) -> None:
+@given(st.text(), st.sampled_from(["", *THROTTLES]), st.text())
+def test_whatever_a_message_holds_the_body_is_json(before: str, throttle: str, after: str) -> None:
+    words = f"{before} {throttle} {after}" if throttle else before + after
     status, message = given_to_caller(400, {"message": words})
-    assert status == (429 if words in ("", "null") else 400)
+    assert status == (429 if throttle or words in ("", "null") else 400)
     assert message == words or status == 429 or "endpoint refused" in message
 
 

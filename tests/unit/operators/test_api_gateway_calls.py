@@ -22,6 +22,7 @@ from airflow_provider_aiml.operators.api_gateway import (
 from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, api
 from tests.unit.operators.front_door import (
     INSTANCES,
+    QUICK,
     SAFE,
     bodies,
     call,
@@ -74,17 +75,19 @@ def test_an_unsigned_call_is_refused(model):
     assert bodies(model) == []
 
 
-@pytest.mark.parametrize(
-    "fault", [{"code": "ThrottlingException"}, {"code": "ModelNotReadyException"}], ids=lambda f: f["code"]
-)
-def test_a_throttled_model_is_429_whichever_status_the_throttle_came_with(model, fault):
+def test_a_throttled_model_is_429_whichever_status_the_throttle_came_with(model):
     url = deploy()["url"]
-    model.add_fault("sagemaker:InvokeEndpoint", count=5, **fault)
+    throttle, said = {"code": "ThrottlingException"}, {"message": "Rate exceeded"}
+    faults = [throttle, {"code": "ModelNotReadyException"}, throttle | said]
+    faults += [throttle | {"status": 429}, throttle | {"status": 503}]
+    faults += [throttle | said | {"status": status} for status in (403, 408, 413, 429, 500, 503, 504, 530)]
 
-    with pytest.raises(BusyError) as raised:
-        call(url)
-    assert raised.value.retryable
-    assert raised.value.code == "429"
+    for fault in faults:
+        model.add_fault("sagemaker:InvokeEndpoint", count=QUICK["attempts"], **fault)
+        with pytest.raises(BusyError) as raised:
+            call(url)
+        assert raised.value.retryable
+        assert raised.value.code == "429", fault
 
 
 def test_a_throttled_call_is_sent_again(model):
