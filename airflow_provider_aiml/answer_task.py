@@ -56,6 +56,15 @@ class ResultTask(AwsTask):
             check_expression(result_expression)
         check_place(output_uri, "output_uri", folder=True)
 
+    def check_result(self) -> None:
+        """Refuse, before anything is sent, what the result could not be given with.
+
+        :raises RequestError: ``output_uri`` or ``result_expression``, as rendered, cannot be used.
+        """
+        check_place(self.output_uri, "output_uri", folder=True)
+        if self.result_expression:
+            check_expression(self.result_expression)
+
     def give(self, result: dict[str, Any] | list[dict[str, Any]]) -> Any:
         """Pick what goes to XCom.
 
@@ -182,7 +191,7 @@ class AnswerTask(PaidTask):
     def execute(self, context: Context) -> Any:
         """Ask once, whatever the number of tries, and give the result."""
         with self.careful():
-            check_place(self.output_uri, "output_uri", folder=True)
+            self.check_result()
             request = self.build_request()
             self.check(self.called_operation, request, self.argument_names(request))
             identity = self.identity(context, request)

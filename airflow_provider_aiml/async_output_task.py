@@ -231,8 +231,8 @@ class AsyncOutputTask(ResultTask):
             raise OutputUnreadableError(f"{place} is not JSON any more", retryable=False) from None
 
     def check_places(self, *, several: bool) -> None:
-        """Refuse one object for the outputs of several inferences, and a queue that is none."""
-        check_place(self.output_uri, "output_uri", folder=True)
+        """Refuse what the outputs could not be given with, and a queue that is none."""
+        self.check_result()
         if self.sqs_queue is not None:
             check_queue(self.sqs_queue)
         if self.output_uri and several and not self.output_uri.endswith("/"):

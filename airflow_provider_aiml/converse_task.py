@@ -176,7 +176,7 @@ class ConverseTask(StreamedTask):
     def execute(self, context: Context) -> Any:
         """Say it once, whatever the number of tries, and give the result."""
         with self.careful():
-            check_place(self.output_uri, "output_uri", folder=True)
+            self.check_result()
             check_place(self.history_uri, "history_uri")
             plan = self._plan(task_identity(context))
             outcome = self._found(plan)

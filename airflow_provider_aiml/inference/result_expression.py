@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 log = logging.getLogger(__name__)
 
-_TAKE_EXPRESSIONS = frozenset({"sort_by", "min_by", "max_by", "map"})
 _MOST_KEYS = 20
+_LONGEST_NAME = 40
 
 
 def check_expression(expression: str, field: str = "result_expression") -> None:
-    """Refuse what is not a JMESPath.
+    """Refuse what is not a JMESPath, or one that no answer can fit.
 
     :param expression: the expression, without Jinja.
     :param field: the argument that holds it.
-    :raises RequestError: the expression does not parse, or gives no value but an expression, as ``&body``
-        does. https://jmespath.org/specification.html
+    :raises RequestError: the expression does not parse, calls a function that there is not or with another
+        number of arguments, or gives no value but an expression, as ``&body`` does.
+        https://jmespath.org/specification.html
     """
     import jmespath
     from jmespath.exceptions import JMESPathError
@@ -35,22 +39,50 @@ def check_expression(expression: str, field: str = "result_expression") -> None:
         at = getattr(error, "lex_position", None)
         found = "not a JMESPath" if at is None else f"not a JMESPath from character {at}"
     else:
-        if not _gives_expression(parsed):
+        mistake = next(_mistakes(parsed), None)
+        if mistake is None:
             return
-        found = "one whose & is not within sort_by, min_by, max_by or map"
+        found = mistake
     problem = Problem(field, found, allowed)
     raise RequestError("The expression cannot be read", problems=(problem,))
 
 
-def _gives_expression(node: Mapping[str, Any], function: str = "") -> bool:
-    """Say whether a parsed JMESPath holds an expression that no function takes.
+def _mistakes(node: Mapping[str, Any], wanted: bool = False) -> Iterator[str]:
+    """Name what is wrong with a parsed JMESPath whatever the answer will be, as far as it can be told.
 
-    :param function: the function whose argument the node is.
+    :param wanted: whether the node stands where a function takes an expression.
     """
-    if node["type"] == "expref" and function not in _TAKE_EXPRESSIONS:
-        return True
-    called = str(node["value"]) if node["type"] == "function_expression" else ""
-    return any(_gives_expression(child, called) for child in node["children"] if isinstance(child, Mapping))
+    if node["type"] == "expref" and not wanted:
+        yield "one whose & is not within sort_by, min_by, max_by or map"
+    children = [child for child in node["children"] if isinstance(child, Mapping)]
+    expressions: list[bool] = []
+    if node["type"] == "function_expression":
+        signature = _signature(node["value"])
+        yield from _miscalled(node["value"], signature, len(children))
+        expressions = [argument["types"] == ["expref"] for argument in signature or ()]
+    expressions += [False] * (len(children) - len(expressions))
+    for number, (child, takes_it) in enumerate(zip(children, expressions, strict=True), start=1):
+        if takes_it and child["type"] != "expref":
+            yield f"one without & before argument {number} of {node['value']}()"
+        yield from _mistakes(child, takes_it)
+
+
+def _signature(function: str) -> tuple[Mapping[str, Any], ...] | None:
+    from jmespath.functions import Functions
+
+    known = Functions.FUNCTION_TABLE.get(function)
+    return None if known is None else known["signature"]
+
+
+def _miscalled(function: str, signature: tuple[Mapping[str, Any], ...] | None, given: int) -> Iterator[str]:
+    """Compare a call with what the function takes."""
+    if signature is None:
+        yield f"one with {function[:_LONGEST_NAME]}(), which JMESPath does not have"
+        return
+    takes, more = len(signature), any(argument.get("variadic") for argument in signature)
+    if given < takes or (given > takes and not more):
+        counted = f"{given} argument{'' if given == 1 else 's'}"
+        yield f"one with {function}() of {counted}, which takes {takes}{' or more' if more else ''}"
 
 
 def apply_expression(

@@ -223,6 +223,21 @@ def test_an_expression_that_does_not_fit_loses_no_answer(endpoint):
     assert len(endpoint.invocations("echo")) == 1
 
 
+@pytest.mark.parametrize("expression", ["lenght(body)", "length(body, body)", "sort_by(body)"])
+def test_an_expression_that_no_answer_can_fit_is_refused_where_the_dag_is_parsed(expression):
+    with pytest.raises(RequestError, match="result_expression: is one with "):
+        make(result_expression=expression)
+
+
+def test_an_expression_that_no_answer_can_fit_is_refused_before_the_call(endpoint):
+    task = make(result_expression="{{ params.pick }}")
+    task.result_expression = "lenght(body)"  # as Airflow leaves it after rendering
+
+    with pytest.raises(RequestError, match="lenght"):
+        run(task)
+    assert endpoint.invocations("echo") == []
+
+
 def test_the_part_of_a_truncated_answer_is_kept(endpoint, read):
     endpoint.add_fault("sagemaker:InvokeEndpoint", "truncate", keep_bytes=3)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from airflow_provider_aiml.exceptions import RequestError, ResponseError
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
@@ -104,6 +106,31 @@ def test_an_expression_that_gives_an_expression_is_refused(expression):
 )
 def test_an_expression_for_a_function_is_none_of_the_result_s(expression):
     assert apply_expression(expression, {"body": [{"a": 1}]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("lenght(body)", "one with lenght(), which JMESPath does not have"),
+        ("body.predictions[?starts_wiht(a, 'b')]", r"one with starts_wiht(), which JMESPath does not have"),
+        ("length(body, body)", "one with length() of 2 arguments, which takes 1"),
+        ("{a: length()}", "one with length() of 0 arguments, which takes 1"),
+        ("not_null()", "one with not_null() of 0 arguments, which takes 1 or more"),
+        ("sort_by(body)", "one with sort_by() of 1 argument, which takes 2"),
+        ("map(&a, sort_by(body, b))", "one without & before argument 2 of sort_by()"),
+        ("map(body, &a)", "one without & before argument 1 of map()"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_found_before_anything_is_paid_for(expression, found):
+    with pytest.raises(RequestError, match=re.escape(f"result_expression: is {found}, allowed is")):
+        check_expression(expression)
+
+
+@pytest.mark.parametrize(
+    "expression", ["not_null(body, @, body)", "merge(@, @)", "length(body)", "to_string(@)"]
+)
+def test_a_function_that_can_be_called_is_no_mistake(expression):
+    check_expression(expression)
 
 
 def test_a_function_that_does_not_fit_the_answer_is_an_error_without_the_answer():
