@@ -31,7 +31,10 @@ _THROTTLED = (
     "(?is)(?!.*validation error)(.*[^a-z])?"
     "(rate exceeded|too many requests|throttled|throttling(exception)?|slow ?down)([^a-z].*)?"
 )
-_INTERNAL = r"(?s).*([0-9]{12}|arn:|https?:|amazonaws|Traceback).*"
+_INTERNAL = (
+    "(?is).*([0-9]{12}|arn:aws|://|amazonaws|[.]internal|localhost|[0-9]{1,3}([.][0-9]{1,3}){3}"
+    "|a[ks]ia[a-z0-9]{16}|traceback|file .{1,300}, line [0-9]|/(opt|usr|var|tmp|home|root|etc|mnt|srv)/).*"
+)
 
 
 def integration_responses(api: EndpointApi) -> list[dict[str, Any]]:

@@ -104,6 +104,14 @@ def test_a_failed_model_is_quoted_by_its_own_words() -> None:
         "See\nhttps://eu-west-1.console.aws.amazon.com/cloudwatch for details",
         "not authorized on arn:aws:sagemaker:eu-west-1:1:endpoint/x",
         "Traceback (most recent call last)",
+        'File "inference.py", line 12, in predict_fn\nKeyError',
+        "Unable to load s3://acme-models/m.tar.gz",
+        "No such file: '/opt/ml/model/model.pkl'",
+        "[Errno 2] /home/model-server/tmp/x",
+        "HTTPConnectionPool(host='10.0.4.17', port=8080): refused",
+        "cannot reach ip-10-0-4-17.eu-west-1.compute.internal",
+        "cannot connect to localhost:8080",
+        "the key ASIAIOSFODNN7EXAMPLE has expired",
     ],
 )
 def test_nothing_internal_is_in_a_message(internal: str) -> None:
@@ -111,6 +119,19 @@ def test_nothing_internal_is_in_a_message(internal: str) -> None:
         kept, message = given_to_caller(status, {"Message": internal, "OriginalMessage": internal})
         assert kept == status
         assert message not in internal
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "/instances/0/in0 is 1.5.2, which is no number",
+        "Expecting value: line 1 column 2 (char 1)",
+        "warn: 30 columns and/or 2 rows are missing",
+    ],
+)
+def test_what_is_the_callers_business_is_quoted(own: str) -> None:
+    for status in (400, 424, 500, 503):
+        assert given_to_caller(status, {"Message": own, "OriginalMessage": own}) == (status, own)
 
 
 @given(st.text(), st.sampled_from(["", *THROTTLES]), st.text())
