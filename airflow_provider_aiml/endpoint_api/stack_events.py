@@ -108,7 +108,7 @@ def changes_in(events: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def kept_in(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Name what a deletion left, by physical id."""
+    """Name what a deletion or a rollback left, by physical id."""
     return [
         str(event["PhysicalResourceId"]) for event in events if event["ResourceStatus"] == "DELETE_SKIPPED"
     ]
@@ -136,9 +136,10 @@ def stack_failure(name: str, status: str, events: Sequence[Mapping[str, Any]]) -
     """
     reasons = reasons_in(events)
     told = "; ".join(reasons) or "CloudFormation names no resource that failed"
+    left = ", ".join(["the empty stack", *kept_in(events)])
     hints = {
         "UPDATE_ROLLBACK_COMPLETE": "the stack is as it was before, and the API goes on serving",
-        "ROLLBACK_COMPLETE": "nothing is left but the empty stack; replace_failed=True makes it anew",
+        "ROLLBACK_COMPLETE": f"what is left: {left}; replace_failed=True makes the stack anew",
         "UPDATE_ROLLBACK_FAILED": "continue the rollback (cloudformation:ContinueUpdateRollback) first",
         "DELETE_FAILED": "remove what the reasons name, then delete again",
     }

@@ -40,7 +40,11 @@ def log_resources(api: EndpointApi, surroundings: Surroundings) -> dict[str, Any
             "Tags": tag_list(api),
         }
     )
-    return {ids.LOG_GROUP: resource("AWS::Logs::LogGroup", properties, kept=True)}
+    group = resource("AWS::Logs::LogGroup", properties, kept=True)
+    if api.profile != "construct":
+        # A creation that fails leaves no group behind, which the next one would then not hold.
+        group["DeletionPolicy"] = "RetainExceptOnCreate"
+    return {ids.LOG_GROUP: group}
 
 
 def _is_left_behind(api: EndpointApi, surroundings: Surroundings) -> bool:

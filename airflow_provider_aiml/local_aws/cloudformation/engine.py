@@ -20,6 +20,7 @@ from airflow_provider_aiml.local_aws.faults import Target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_aiml.local_aws.cloudformation.stack import End
     from airflow_provider_aiml.local_aws.cloudformation.template import Declared, Template
     from airflow_provider_aiml.local_aws.faults import Faults
     from airflow_provider_aiml.local_aws.moto_clients import MotoClients
@@ -60,7 +61,7 @@ class Engine:
             return
         verb = "DELETE" if stack.on_failure == "DELETE" else "ROLLBACK"
         stack.moves(f"{verb}_IN_PROGRESS", f"{reason} Rollback requested by user.")
-        if not await self._delete_all(stack):
+        if not await self._delete_all(stack, "rolled back"):
             stack.moves(f"{verb}_FAILED", "Some resources could not be deleted.")
             return
         stack.moves(f"{verb}_COMPLETE")
@@ -99,7 +100,7 @@ class Engine:
             stack.moves("UPDATE_ROLLBACK_FAILED", f"The following resource(s) failed to update: [{failure}].")
             return
         stack.moves("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-        await self._clean_up(stack, leftovers, tried, before)
+        await self._clean_up(stack, leftovers, tried, before, rolled_back=True)
         stack.outputs = self._outputs(stack, before)
         stack.moves("UPDATE_ROLLBACK_COMPLETE")
 
@@ -116,7 +117,7 @@ class Engine:
     async def delete(self, stack: Stack) -> None:
         """Delete every resource that is not kept, the last one made first."""
         stack.moves("DELETE_IN_PROGRESS", "User Initiated")
-        if await self._delete_all(stack):
+        if await self._delete_all(stack, "deleted"):
             stack.deleted = now()
             stack.moves("DELETE_COMPLETE")
         else:
@@ -137,7 +138,8 @@ class Engine:
             stack.says(name, declared.type, "", "CREATE_FAILED", _reason(error))
             raise ResourceFailedError(name) from error
         stack.resources.pop(name, None)
-        stack.resources[name] = Resource(name, declared.type, made, properties, declared.is_kept)
+        policies = declared.deletion_policy, declared.replace_policy
+        stack.resources[name] = Resource(name, declared.type, made, properties, *policies)
         stack.says(name, declared.type, made.physical_id, "CREATE_COMPLETE")
 
     async def _make_or_change(
@@ -147,7 +149,7 @@ class Engine:
         if old is None:
             await self._make(stack, name, declared)
             return
-        old.is_kept = declared.is_kept
+        old.deletion_policy, old.replace_policy = declared.deletion_policy, declared.replace_policy
         properties = self._resolved(stack, declared)
         changed = {
             key for key in {*properties, *old.properties} if properties.get(key) != old.properties.get(key)
@@ -175,28 +177,36 @@ class Engine:
         stack.resources[name] = replace(old, properties=properties)
         stack.says(name, old.type, physical, "UPDATE_COMPLETE")
 
-    async def _clean_up(self, stack: Stack, leftovers: list[Resource], old: Template, new: Template) -> None:
+    async def _clean_up(
+        self,
+        stack: Stack,
+        leftovers: list[Resource],
+        old: Template,
+        new: Template,
+        *,
+        rolled_back: bool = False,
+    ) -> None:
         """Delete what is no longer needed. A failure here is an event and nothing more."""
         gone = [name for name in ordered(old.resources) if name not in new.resources]
         for name in reversed(gone):
             if one := stack.resources.pop(name, None):
-                await self._unmake(stack, one)
+                await self._unmake(stack, one, "rolled back" if rolled_back else "deleted")
         for one in reversed(leftovers):
-            await self._unmake(stack, one)
+            await self._unmake(stack, one, "rolled back" if rolled_back else "replaced")
 
-    async def _delete_all(self, stack: Stack) -> bool:
+    async def _delete_all(self, stack: Stack, end: End) -> bool:
         """Delete every resource; say whether all are gone or kept."""
         assert stack.template is not None
         for name in reversed(ordered(stack.template.resources)):
             if one := stack.resources.get(name):
-                if not await self._unmake(stack, one):
+                if not await self._unmake(stack, one, end):
                     return False
                 del stack.resources[name]
         return True
 
-    async def _unmake(self, stack: Stack, one: Resource) -> bool:
+    async def _unmake(self, stack: Stack, one: Resource, end: End) -> bool:
         name, physical = one.logical_id, one.made.physical_id
-        if one.is_kept:
+        if one.outlives(end):
             stack.says(name, one.type, physical, "DELETE_SKIPPED")
             return True
         stack.says(name, one.type, physical, "DELETE_IN_PROGRESS")

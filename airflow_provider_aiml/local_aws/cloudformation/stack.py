@@ -5,16 +5,18 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import asyncio
 
     from airflow_provider_aiml.local_aws.cloudformation.template import Template
 
-__all__ = ["ACCOUNT", "ChangeSet", "Made", "Resource", "Stack", "now"]
+__all__ = ["ACCOUNT", "ChangeSet", "End", "Made", "Resource", "Stack", "now"]
 
 ACCOUNT = "123456789012"
+End = Literal["deleted", "replaced", "rolled back"]
+"""How a resource ends in its stack; ``rolled back`` is with the operation that made it."""
 
 
 def now() -> datetime:
@@ -45,10 +47,19 @@ class Resource:
     type: str
     made: Made
     properties: dict[str, Any]
-    is_kept: bool = False
+    deletion_policy: str = "Delete"
+    replace_policy: str = "Delete"
     status: str = "CREATE_COMPLETE"
     reason: str | None = None
     changed: datetime = field(default_factory=now)
+
+    def outlives(self, end: End) -> bool:
+        """Say whether it is there after its end in the stack."""
+        if end == "replaced":
+            return self.replace_policy == "Retain"
+        return self.deletion_policy == "Retain" or (
+            self.deletion_policy == "RetainExceptOnCreate" and end == "deleted"
+        )
 
 
 @dataclass(slots=True)

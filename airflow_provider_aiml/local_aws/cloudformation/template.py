@@ -24,7 +24,8 @@ class Declared:
     type: str
     properties: dict[str, Any]
     depends_on: tuple[str, ...] = ()
-    is_kept: bool = False
+    deletion_policy: str = "Delete"
+    replace_policy: str = "Delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def read_template(text: str, known_types: frozenset[str]) -> Template:
 def _declared(one: dict[str, Any]) -> Declared:
     depends = one.get("DependsOn", [])
     names = (depends,) if isinstance(depends, str) else tuple(depends)
-    return Declared(one["Type"], one.get("Properties", {}), names, one.get("DeletionPolicy") == "Retain")
+    policies = [str(one.get(name, "Delete")) for name in ("DeletionPolicy", "UpdateReplacePolicy")]
+    return Declared(one["Type"], one.get("Properties", {}), names, *policies)
 
 
 def _check_references(template: Template) -> None:

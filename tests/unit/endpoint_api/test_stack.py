@@ -202,9 +202,9 @@ def test_an_api_is_regional_and_its_stage_logs_traces_and_writes_an_access_log()
     assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
 
 
-def test_the_access_log_outlives_the_stack() -> None:
+def test_the_access_log_outlives_the_stack_but_not_a_creation_that_failed() -> None:
     group = api(log_group_name="/api/log", log_retention_days=30).template()["Resources"]["AccessLogGroup"]
-    assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert group["Properties"] == {"LogGroupName": "/api/log", "RetentionInDays": 30}
 
 

@@ -122,6 +122,11 @@ def test_a_failure_says_what_is_left_and_what_to_do() -> None:
     assert not error.may_have_been_billed
 
 
+def test_a_creation_that_failed_names_what_it_left() -> None:
+    hint = stack_failure("api", "ROLLBACK_COMPLETE", EVENTS).hint
+    assert hint == "what is left: the empty stack, Kept-id; replace_failed=True makes the stack anew"
+
+
 @pytest.mark.parametrize(
     ("status", "busy"),
     [

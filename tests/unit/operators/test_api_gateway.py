@@ -101,6 +101,19 @@ def test_a_stack_stuck_in_rollback_complete_is_replaced_only_when_asked(model):
     assert deploy({"replace_failed": True})["action"] == "created"
 
 
+def test_a_creation_that_failed_leaves_the_accounts_logging_role_alone_and_says_so(model, client):
+    model.add_fault("cloudformation:CreateResource", resource="Stage", message="no stage today")
+    with pytest.raises(StackFailedError) as raised:
+        deploy(log_group_name="/api/front")
+
+    (role,) = [one["RoleName"] for one in client("iam").list_roles()["Roles"]]
+    assert client("logs").describe_log_groups()["logGroups"] == []
+    assert client("apigateway").get_account()["cloudwatchRoleArn"].endswith(f":role/{role}")
+    assert all(left in raised.value.hint for left in ("the empty stack", role, "front-Account-"))
+    again = deploy({"replace_failed": True}, log_group_name="/api/front", log_retention_days=7)
+    assert "AccessLogGroup" in {one["resource"] for one in again["changes"]}
+
+
 def a_stack_that_cannot_be_deleted(model):
     deploy()
     model.add_fault("cloudformation:DeleteResource", resource="Method", message="not allowed", count=50)

@@ -90,13 +90,34 @@ def test_a_rollback_that_cannot_delete_fails(aws, stacks):
     assert stacks.delete() == "DELETE_COMPLETE"
 
 
-def test_what_is_kept_is_skipped(stacks, client):
-    stacks.create({"G": {**GROUP, "DeletionPolicy": "Retain"}})
+@pytest.mark.parametrize("policy", ["Retain", "RetainExceptOnCreate"])
+def test_what_is_kept_is_skipped(stacks, client, policy):
+    stacks.create({"G": {**GROUP, "DeletionPolicy": policy}})
     assert stacks.delete() == "DELETE_COMPLETE"
     assert groups(client) == ["/a"]
 
 
-@pytest.mark.parametrize("kept", [{}, {"DeletionPolicy": "Retain"}], ids=["deleted", "kept"])
+@pytest.mark.parametrize(("policy", "left"), [("Retain", ["/a"]), ("RetainExceptOnCreate", [])])
+def test_a_failed_operation_takes_back_what_it_made_unless_that_is_always_kept(stacks, client, policy, left):
+    kept = {"DeletionPolicy": policy, "UpdateReplacePolicy": "Retain"}
+    assert stacks.create({"G": {**GROUP, **kept}, "B": {**BAD, "DependsOn": "G"}}) == "ROLLBACK_COMPLETE"
+    assert groups(client) == left
+    stacks.delete()
+
+    stacks.create({"R": OTHER})
+    replaced = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/c"}, **kept}
+    stacks.update({"R": replaced, "B": {**BAD, "DependsOn": "R"}})
+    assert groups(client) == [*left, "/b", *(["/c"] if left else [])]
+
+
+def test_a_replaced_resource_is_kept_by_a_policy_of_its_own(stacks, client):
+    stacks.create({"G": {**GROUP, "DeletionPolicy": "Retain"}})
+    stacks.update({"G": {**OTHER, "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}})
+    stacks.update({"G": {**GROUP, "Properties": {"LogGroupName": "/c"}, "DeletionPolicy": "Retain"}})
+    assert groups(client) == ["/a", "/c"]
+
+
+@pytest.mark.parametrize("kept", [{}, {"UpdateReplacePolicy": "Retain"}], ids=["deleted", "kept"])
 def test_the_end_of_a_replaced_resource_is_not_the_end_of_the_new_one(stacks, kept):
     stacks.create({"G": {**GROUP, **kept}})
     assert stacks.update({"G": {**OTHER, **kept}}) == "UPDATE_COMPLETE"
