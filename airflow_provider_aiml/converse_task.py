@@ -226,7 +226,7 @@ class ConverseTask(StreamedTask):
         self, task: TaskIdentity, tools: Mapping[str, Tool], schema: OutputSchema | None
     ) -> dict[str, Any]:
         from airflow_provider_aiml.inference.request_metadata import stamped
-        from airflow_provider_aiml.inference.tool_calls import declared_tools
+        from airflow_provider_aiml.inference.tool_calls import declared_tools, with_tools
 
         request = self.members()
         if read_flag(self.stamp_metadata, "stamp_metadata"):
@@ -237,8 +237,8 @@ class ConverseTask(StreamedTask):
             allowed = "tools as callables, for nobody answers the others within this task"
             raise _unfit("tool_config.tools", "given beside output_schema", allowed)
         if tools:
-            specs = [*(config.get("tools") or []), *(tool.spec for tool in tools.values())]
-            request["tool_config"] = {**config, "tools": specs}
+            specs = [tool.spec for tool in tools.values()]
+            request["tool_config"] = {**config, "tools": with_tools(config.get("tools") or [], specs)}
         return request
 
     def _talk(self, task: TaskIdentity, request: Mapping[str, Any], schema: OutputSchema | None) -> Talk:

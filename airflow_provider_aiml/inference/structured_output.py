@@ -16,7 +16,7 @@ from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.closed_schema import closed
 from airflow_provider_aiml.inference.conversation import message_text
 from airflow_provider_aiml.inference.output_schema import MisfitError, OutputSchema
-from airflow_provider_aiml.inference.tool_calls import client_uses
+from airflow_provider_aiml.inference.tool_calls import client_uses, with_tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,8 +85,8 @@ def _tool_config(config: Any, schema: OutputSchema, forced: bool) -> dict[str, A
         raise RequestError("The arguments do not fit each other", problems=(problem,))
     told = f"{schema.description}\n\n{_ASKS}" if schema.description else _ASKS
     spec = {"name": ANSWER_TOOL, "description": told, "inputSchema": {"json": schema.asked}}
-    made: dict[str, Any] = {**(config or {}), "tools": [*tools, {"toolSpec": spec}]}
-    if forced or not tools:
+    made: dict[str, Any] = {**(config or {}), "tools": with_tools(tools, [{"toolSpec": spec}])}
+    if forced or all("cachePoint" in tool for tool in tools):
         made["toolChoice"] = {"tool": {"name": ANSWER_TOOL}}
     return made
 

@@ -17,9 +17,9 @@ from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.tool_schemas import ArgumentsError, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["ToolBox", "check_calls", "client_uses", "declared_tools"]
+__all__ = ["ToolBox", "check_calls", "client_uses", "declared_tools", "with_tools"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,19 @@ def declared_tools(config: Any) -> frozenset[str]:
     tools = (config or {}).get("tools") or []
     specs = [tool.get("toolSpec") for tool in tools if isinstance(tool, Mapping)]
     return frozenset(str(spec.get("name")) for spec in specs if isinstance(spec, Mapping))
+
+
+def with_tools(tools: Iterable[Any], specs: Sequence[Any]) -> list[Any]:
+    """Add tools behind others, but before the cache points at their end, which then cover all of them.
+
+    :param tools: the ``tools`` of a ``toolConfig``.
+    :param specs: those to add.
+    """
+    given = list(tools)
+    end = len(given)
+    while end and isinstance(given[end - 1], Mapping) and "cachePoint" in given[end - 1]:
+        end -= 1
+    return [*given[:end], *specs, *given[end:]]
 
 
 def check_calls(said: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> None:

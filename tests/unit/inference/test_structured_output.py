@@ -68,6 +68,23 @@ def test_beside_other_tools_the_model_chooses_until_the_answer_is_forced():
     assert forced["tool_config"]["toolChoice"] == {"tool": {"name": ANSWER_TOOL}}
 
 
+def test_the_cache_points_behind_the_tools_cover_the_answers_tool_too_and_are_no_tool_themselves():
+    point = {"cachePoint": {"type": "default"}}
+    beside = with_schema({**REQUEST, "tool_config": {"tools": [point, TOOL, point]}}, PLAIN, "tool")
+    alone = with_schema({**REQUEST, "tool_config": {"tools": [point]}}, PLAIN, "tool")
+
+    accepted(beside)
+    assert [list(tool) for tool in beside["tool_config"]["tools"]] == [
+        ["cachePoint"],
+        ["toolSpec"],
+        ["toolSpec"],
+        ["cachePoint"],
+    ]
+    assert "toolChoice" not in beside["tool_config"]
+    assert list(alone["tool_config"]["tools"][-1]) == ["cachePoint"]
+    assert alone["tool_config"]["toolChoice"] == {"tool": {"name": ANSWER_TOOL}}
+
+
 def test_a_schema_beside_a_text_format_or_an_answer_tool_of_ones_own_is_refused():
     with pytest.raises(RequestError, match=r"output_config\.textFormat"):
         with_schema({**REQUEST, "output_config": {"textFormat": {}}}, SCHEMA, "native")

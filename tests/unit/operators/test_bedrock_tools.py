@@ -251,6 +251,16 @@ class TestTools:
         assert len(asked(aws)[0]["toolConfig"]["tools"]) == 2
         assert result["tool_calls"] == []
 
+    def test_a_cache_point_behind_the_tools_covers_those_that_run_here(self, aws):
+        spec = {"toolSpec": {"name": "lookup", "inputSchema": {"json": {"type": "object"}}}}
+        point = {"cachePoint": {"type": "default"}}
+
+        run(converse(tools=[add], tool_config={"tools": [spec, point]}))
+
+        (request,) = asked(aws)
+        offered = request["toolConfig"]["tools"]
+        assert [tool.get("toolSpec", {}).get("name") for tool in offered] == ["lookup", "add", None]
+
     @pytest.mark.parametrize(
         ("arguments", "problem"),
         [
