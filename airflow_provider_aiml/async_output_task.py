@@ -88,6 +88,7 @@ class AsyncOutputTask(ResultTask):
         self.max_failures = max_failures
         self.max_failure_rate = max_failure_rate
         self.manifest_to = manifest_to
+        self._permission_told = False
         _ = self.policy
         check_place(manifest_to, "manifest_to", folder=True)
         if isinstance(sqs_queue, str) and not has_jinja(sqs_queue):
@@ -170,9 +171,12 @@ class AsyncOutputTask(ResultTask):
             self.log.info("A wait in a worker polls S3: sqs_queue serves waits in the triggerer.")
 
     def tell_of_permission(self, location: Location) -> None:
-        """Say that a permission seems to be missing."""
+        """Say, the first time only, that a permission seems to be missing."""
         from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT
 
+        if self._permission_told:
+            return
+        self._permission_told = True
         self.log.warning("S3 answers 403 for %s: %s", location, LIST_BUCKET_HINT)
 
     def look_at_each(self, waits: Mapping[int, Wait]) -> Iterator[tuple[int, Wait, Look]]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.submissions import Submission
     from airflow_provider_aiml.inference.submitter import LookBack, Submitter
 
+_DOUBT = "An earlier try died while it sent this request, and perhaps it was sent"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
@@ -187,26 +189,45 @@ class SubmissionTask(AsyncOutputTask):
     ) -> LookBack:
         members = {identity: request.members for identity, request in requests.items()}
         found = submitter.look_back(members, reinvoke=read_flag(self.reinvoke, "reinvoke"))
+        if found.forbidden is not None:
+            self.tell_of_permission(found.forbidden)
+        if found.uncertain:
+            self._tell_of_doubt(found, until, len(members))
         while found.uncertain:
             self._await_uncertain(found, started, until)
             in_doubt = {identity: members[identity] for identity in found.uncertain}
             found.renew(submitter.look_back(in_doubt))
         return found
 
+    def _tell_of_doubt(self, found: LookBack, until: float | None, total: int) -> None:
+        """Say, before the first pause, what is awaited before anything is sent.
+
+        :param total: how many requests there are.
+        :raises UnknownOutcomeError: where to look for it is not known.
+        """
+        if not all(found.uncertain.values()):
+            raise UnknownOutcomeError(
+                f"{_DOUBT}; where its output would be is not known",
+                hint="allow sagemaker:DescribeEndpoint and sagemaker:DescribeEndpointConfig, or set "
+                "on_uncertain='invoke'; after uncertain_timeout it is sent again",
+            )
+        self.log.warning(
+            "An earlier try died while it was sending: of %d of %d requests it is not known whether they "
+            "were sent. Their outputs are awaited for %.0f s before they are sent again (on_uncertain)",
+            len(found.uncertain),
+            total,
+            max(0.0, found.until - time.time()),
+        )
+        if not self.deferrable:
+            self.tell_of_slot(found.until if until is None else min(found.until, until))
+
     def _await_uncertain(self, found: LookBack, started: float, until: float | None) -> None:
         """Wait for outputs of which it is not known whether they will come; then they are looked at again."""
         from airflow_provider_aiml.inference.submissions import Submission
 
-        doubt = "An earlier try died while it sent this request, and perhaps it was sent"
-        if not all(found.uncertain.values()):
-            raise UnknownOutcomeError(
-                f"{doubt}; where its output would be is not known",
-                hint="allow sagemaker:DescribeEndpoint and sagemaker:DescribeEndpointConfig, or set "
-                "on_uncertain='invoke'; after uncertain_timeout it is sent again",
-            )
         end, now = found.until if until is None else min(found.until, until), time.time()
         if now >= end and end == until:
-            raise self.overdue(UnknownOutcomeError(doubt))
+            raise self.overdue(UnknownOutcomeError(_DOUBT))
         if not self.deferrable:
             time.sleep(max(0.0, min(self.waiter_delay, end - now)))
             return

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
 from airflow_provider_aiml.inference.output_look import combine, look
-from airflow_provider_aiml.inference.outputs import FATAL_CODES, LIST_BUCKET_HINT, AsyncInference, Seen
+from airflow_provider_aiml.inference.outputs import FATAL_CODES, AsyncInference, Seen
 from airflow_provider_aiml.inference.paid_submission import (
     Step,
     SubmissionRecord,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_aiml.inference.identity import TaskIdentity
-    from airflow_provider_aiml.inference.outputs import Look
+    from airflow_provider_aiml.inference.outputs import Location, Look
     from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class LookBack:
     :param unsent: the ordinal under which each of the others is to be sent.
     :param uncertain: where the output of a request would be of which it is not known whether it was sent.
     :param until: until when to wait for those, in seconds since the epoch.
+    :param forbidden: a place where S3 answered 403, so that an output there may not have been seen.
     """
 
     settled: dict[str, Submission] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class LookBack:
     unsent: dict[str, int] = field(default_factory=dict)
     uncertain: dict[str, list[AsyncInference]] = field(default_factory=dict)
     until: float = 0.0
+    forbidden: Location | None = None
 
     def add(self, identity: str, finding: Finding) -> None:
         """Add what is left of one request."""
@@ -134,6 +136,7 @@ class Submitter:
     uncertain_timeout: float = 3_600.0
     earlier_tries: int = 0
     _predicting: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    _forbidden: list[Location] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def look_back(self, requests: Mapping[str, Mapping[str, Any]], *, reinvoke: bool = False) -> LookBack:
         """Find what earlier tries bought.
@@ -155,6 +158,7 @@ class Submitter:
             )
             for identity, finding in zip(requests, findings, strict=True):
                 found.add(identity, finding)
+        found.forbidden = next(iter(self._forbidden), None)
         self._write_down(found, records, now)
         return found
 
@@ -204,11 +208,6 @@ class Submitter:
             return Finding(record.ordinal, taken, there=True)
         until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
         if seen.seen is not Seen.FAILURE and until is not None:
-            log.warning(
-                "An earlier try died while it sent this request, and perhaps it was sent. Its output "
-                "is awaited for %.0f s before it is sent again (on_uncertain)",
-                until - now,
-            )
             return Finding(record.ordinal, places=places, until=until)
         stop_if_unknown(seen)
         return Finding(record.ordinal + 1)
@@ -245,7 +244,7 @@ class Submitter:
                 log.info("The output of an earlier try is at %s and nothing is sent", place.output_location)
                 return looks[-1], Submission(place, longest_deadline(now))
             if looks[-1].seen is Seen.FORBIDDEN:
-                log.warning("S3 answers 403 for %s: %s", place.output_location, LIST_BUCKET_HINT)
+                self._forbidden.append(place.output_location)
         return combine(*looks), None
 
     def _write_down(self, found: LookBack, records: Mapping[str, SubmissionRecord], now: float) -> None:

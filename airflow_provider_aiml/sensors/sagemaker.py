@@ -173,7 +173,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
 
     def _settle(self, index: int, wait: Wait, verdict: Verdict | None) -> None:
         if wait.needs_permission_notice:
-            if self._tells_of_permission and not self._forbidden:
+            if self._tells_of_permission:
                 self.tell_of_permission(wait.inference.output_location)
             self._forbidden = True
         if verdict is None:

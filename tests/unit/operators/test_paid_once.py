@@ -203,16 +203,57 @@ def test_what_may_have_been_sent_is_awaited_before_it_is_sent_again(endpoint, st
     assert bought(endpoint, "slow") == 1
 
 
-def test_what_was_not_sent_is_sent_when_the_time_of_doubt_is_over(endpoint, store, told, monkeypatch):
+def test_what_was_not_sent_is_sent_when_the_time_of_doubt_is_over(endpoint, store, monkeypatch):
     endpoint.add_fault("InvokeEndpointAsync", "drop", count=1)
     with pytest.raises(UnknownOutcomeError):
         run(make(), state_store=store)
 
-    looks = itertools.count()  # each is forty minutes after the one before
-    monkeypatch.setattr(submitter, "time", SimpleNamespace(time=lambda: time.time() + 2_400 * next(looks)))
+    let_forty_minutes_lie_between_looks(monkeypatch)
     run(make(uncertain_timeout=3_600), state_store=store, try_number=2)
     assert bought(endpoint) == 1
-    assert sum("perhaps it was sent" in line for line in told.lines) == 2
+
+
+THREE = {"endpoint_name": "stuck", "payload": None, "payloads": [{"n": 1}, {"n": 2}, {"n": 3}]}
+
+
+def let_forty_minutes_lie_between_looks(monkeypatch):
+    looks = itertools.count()
+    monkeypatch.setattr(submitter, "time", SimpleNamespace(time=lambda: time.time() + 2_400 * next(looks)))
+
+
+def test_a_time_of_doubt_in_a_worker_is_told_once_however_often_is_looked(endpoint, store, told, monkeypatch):
+    run(make(**THREE, wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    let_forty_minutes_lie_between_looks(monkeypatch)
+    run(make(**THREE, wait_for_completion=False), state_store=store, try_number=2)
+
+    (doubt,) = (line for line in told.lines if "not known whether they were sent" in line)
+    assert doubt.startswith("warning: An earlier try died while it was sending: of 3 of 3 requests")
+    (slot,) = (line for line in told.lines if "worker slot" in line)
+    assert re.search(r"for up to 3[56]\d\d s", slot)
+
+
+def test_a_time_of_doubt_in_the_triggerer_is_told_too_and_holds_no_slot(endpoint, store, told):
+    run(make(**THREE, wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    defer(make(**THREE, deferrable=True), state_store=store, try_number=2)
+
+    assert told.text.count("not known whether they were sent") == 1
+    assert "worker slot" not in told.text
+
+
+def test_a_missing_permission_is_named_once_in_a_time_of_doubt_and_the_wait_after_it(
+    endpoint, store, told, monkeypatch
+):
+    run(make(**THREE, wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    for method in ("HEAD", "LIST"):
+        endpoint.add_fault(f"s3:{method}", code="AccessDenied", status=403, for_seconds=600)
+    let_forty_minutes_lie_between_looks(monkeypatch)
+    with pytest.raises(OutputExpiredError):
+        run(make(**THREE, wait_timeout=1), state_store=store, try_number=2)
+
+    assert told.text.count("s3:ListBucket") == 1
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

@@ -138,12 +138,17 @@ def test_an_output_that_came_just_before_the_time_limit_counts(endpoint, queue_i
         assert run(make(deferrable=False, wait_timeout=30))["status"] == "completed"
 
 
-def test_a_passed_deadline_without_an_output_is_final(endpoint, monkeypatch):
+def let_the_deadline_pass_in_the_first_pause(monkeypatch):
+    """Let 661 s pass at each pause: longer than an inference of at most 61 s, and the margin, can take."""
     real, waited = time.time, []
-    task = make(endpoint_name="stuck", request_ttl_seconds=60, invocation_timeout_seconds=1)
     clock = "airflow_provider_aiml.submission_task.time"
     monkeypatch.setattr(f"{clock}.sleep", lambda seconds: waited.append(661))
     monkeypatch.setattr(f"{clock}.time", lambda: real() + sum(waited))
+
+
+def test_a_passed_deadline_without_an_output_is_final(endpoint, monkeypatch):
+    task = make(endpoint_name="stuck", request_ttl_seconds=60, invocation_timeout_seconds=1)
+    let_the_deadline_pass_in_the_first_pause(monkeypatch)
     with pytest.raises(OutputExpiredError, match="before the deadline") as caught:
         run(task)
     assert isinstance(caught.value, AirflowFailException)
@@ -164,6 +169,17 @@ def test_a_missing_permission_is_named_once_while_waiting_here(endpoint, told):
     run(make(deferrable=False))
 
     assert len([line for line in told.lines if "s3:ListBucket" in line]) == 1
+
+
+def test_a_missing_permission_is_named_once_for_a_whole_list(endpoint, told, monkeypatch):
+    for method in ("HEAD", "LIST"):
+        endpoint.add_fault(f"s3:{method}", code="AccessDenied", for_seconds=600)
+    let_the_deadline_pass_in_the_first_pause(monkeypatch)
+    several = {"payload": None, "payloads": [{"n": 1}, {"n": 2}, {"n": 3}]}
+    with pytest.raises(OutputExpiredError, match="s3:ListBucket"):
+        run(make(**several, endpoint_name="stuck", request_ttl_seconds=60, invocation_timeout_seconds=1))
+
+    assert told.text.count("s3:ListBucket") == 1
 
 
 def test_an_output_that_cannot_be_asked_for_ends_the_wait_here(endpoint):
