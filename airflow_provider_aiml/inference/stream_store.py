@@ -143,6 +143,16 @@ class _Spool:
 class StreamStore(AnswerStore):
     """A place that keeps one answer, written while it arrives."""
 
+    def announce(self) -> None:
+        """Show before the call that the place can be written, and that this machine can hold the answer.
+
+        :raises StoredAnswerError: it cannot; nothing was sent.
+        :raises RequestError: the place is another instance's of the same mapped task; nothing was sent.
+        """
+        if not self._is_local:
+            self._open_temporary(paid=False).close()
+        super().announce()
+
     def kept(self) -> StoredStream | None:
         """Tell of the answer that is there, or give None where it is absent, not whole, or another's.
 
@@ -245,14 +255,29 @@ class StreamStore(AnswerStore):
             yield _Spool(file, writer)
 
     def _open_spool(self) -> FileIO:
+        if not self._is_local:
+            return self._open_temporary(paid=True)
         try:
-            if not self._is_local:
-                return tempfile.TemporaryFile(buffering=0, prefix="streamed-answer-")
             target = self._local(PARTIAL_SUFFIX)
             target.parent.mkdir(parents=True, exist_ok=True)
             return target.open("w+b", buffering=0)
         except OSError as error:
-            failure = unusable_place(self.uri if self._is_local else "TMPDIR", "write", error, paid=True)
+            failure = unusable_place(self.uri, "write", error, paid=True)
+        raise failure
+
+    def _open_temporary(self, *, paid: bool) -> FileIO:
+        """Open the file that holds the answer while it arrives.
+
+        :param paid: whether the inference has run by now.
+        """
+        try:
+            return tempfile.TemporaryFile(buffering=0, prefix="streamed-answer-")
+        except OSError as error:
+            failure = StoredAnswerError(
+                f"TMPDIR of the worker cannot be written: {type(error).__name__}",
+                may_have_been_billed=paid,
+                hint="the answer is held there while it arrives: let TMPDIR name a folder with room for it",
+            )
         raise failure
 
     def _sha256(self) -> str | None:

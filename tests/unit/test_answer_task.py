@@ -319,6 +319,19 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_call(endpoint, s3,
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["bucket"]
 
 
+def test_a_worker_that_cannot_hold_a_stream_meanwhile_does_not_buy_it(endpoint, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+
+    with pytest.raises(StoredAnswerError, match="TMPDIR") as caught:
+        run(make(stream=True))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert endpoint.invocations("echo") == []
+
+    monkeypatch.undo()
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", endpoint.connection_uri)
+    assert run(make(stream=True, result_expression="body")) == {"a": 1}
+
+
 def test_a_place_without_permission_is_refused_before_the_call(endpoint):
     endpoint.add_fault("s3:PUT", code="AccessDenied", for_seconds=60)
 

@@ -222,6 +222,16 @@ def test_what_came_of_a_broken_stream_goes_to_the_other_store():
     assert not path.exists()
 
 
+def test_a_disk_that_cannot_hold_the_answer_is_found_before_the_call(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    store = StreamStore(UPath("memory://answers/three"), "memory://answers/three", "id")
+
+    with pytest.raises(StoredAnswerError, match=r"TMPDIR .* FileNotFoundError") as raised:
+        store.announce()
+    assert not raised.value.may_have_been_billed
+    assert "bucket" not in raised.value.hint
+
+
 # On S3.
 
 
