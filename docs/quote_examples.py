@@ -22,7 +22,7 @@ def region(file: str, name: str) -> str:
     found = re.search(rf"^ *# \[START {name}\]\n(.*?)^ *# \[END {name}\]$", source, re.S | re.M)
     if found is None:
         raise LookupError(f"{file} has no region {name}")
-    return textwrap.dedent(found[1])
+    return textwrap.dedent(found[1]).rstrip("\n") + "\n"
 
 
 def quoted(page: str) -> str:

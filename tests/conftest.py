@@ -43,6 +43,7 @@ def _only_loopback() -> None:
     socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
 
 
+# [START local_aws]
 @pytest.fixture(scope="session")
 def local_aws() -> Iterator[LocalAws]:
     """One local AWS for the whole session, without the demo's endpoints."""
@@ -58,3 +59,6 @@ def aws(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> LocalAws:
     local_aws.reset()
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", local_aws.connection_uri)
     return local_aws
+
+
+# [END local_aws]

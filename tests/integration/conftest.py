@@ -51,6 +51,7 @@ def demo(aws: LocalAws, _database: None, monkeypatch: pytest.MonkeyPatch) -> Loc
         "kwargs": {"path": str(EXAMPLE_DAGS)},
     }
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+    # [START endpoints]
     aws.add_endpoint("demo-tabular", "tabular")
     aws.add_endpoint("demo-text-stream", "text_stream")
     aws.add_endpoint(
@@ -59,6 +60,7 @@ def demo(aws: LocalAws, _database: None, monkeypatch: pytest.MonkeyPatch) -> Loc
         s3_output_path=f"s3://{BUCKET}/output",
         s3_failure_path=f"s3://{BUCKET}/failure",
     )
+    # [END endpoints]
     # In Airflow each task is a process of its own; here they share one, with its listings of S3.
     ObjectStoragePath(f"s3://{BUCKET}", conn_id="aws_default").fs.invalidate_cache()
     return aws
