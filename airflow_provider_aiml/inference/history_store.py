@@ -179,6 +179,8 @@ def _holds(place: Place, turn: HistoryTurn) -> bool:
 def without_attachments(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Put a short text in the place of each document, image, video and audio that was sent before.
 
+    Those within the result of a tool count, too.
+
     :param messages: what was said, with bytes as JSON or as they are.
     """
     return [
@@ -187,11 +189,16 @@ def without_attachments(messages: Sequence[Mapping[str, Any]]) -> list[dict[str,
     ]
 
 
-def _without_content(block: Mapping[str, Any]) -> dict[str, Any]:
+def _without_content(block: Any) -> Any:
+    if not isinstance(block, Mapping):
+        return block
     for kind in ATTACHED:
         if isinstance(inner := block.get(kind), Mapping):
             name = f" {inner['name']}" if inner.get("name") else ""
             return {"text": f"[{kind}{name} ({inner.get('format', 'txt')}): sent earlier, not sent again]"}
+    result = block.get("toolResult")
+    if isinstance(result, Mapping) and isinstance(given := result.get("content"), list):
+        return {**block, "toolResult": {**result, "content": [_without_content(part) for part in given]}}
     return dict(block)
 
 

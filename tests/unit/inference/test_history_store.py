@@ -235,3 +235,15 @@ def test_what_was_attached_once_is_only_mentioned():
         {"text": "[document notes (txt): sent earlier, not sent again]"},
         said,
     ]
+
+
+def test_what_a_tool_returned_once_is_only_mentioned_too():
+    image = {"image": {"format": "png", "source": {"bytes": b"x"}}}
+    result = {"toolUseId": "t", "status": "success", "content": [image, {"json": {"image": {"x": 1}}}]}
+
+    (message,) = without_attachments([{"role": "user", "content": [{"toolResult": result}]}])
+
+    mention = {"text": "[image (png): sent earlier, not sent again]"}
+    content = [mention, {"json": {"image": {"x": 1}}}]
+    assert message["content"] == [{"toolResult": {**result, "content": content}}]
+    assert result["content"][0] is image

@@ -224,6 +224,23 @@ class TestHistory:
         assert "second line" in second["text"]
         assert len(blocks_of(asked(aws)[1], "document")) == 1
 
+    def test_what_a_tool_returned_is_not_sent_again_either(self, aws, s3):
+        shot = {"toolSpec": {"name": "shot", "inputSchema": {"json": {"type": "object"}}}}
+        asked_for = {"tool_config": {"tools": [shot]}, "history_uri": TALK}
+        first = run(converse(message="use tool shot with {}", result_expression="message", **asked_for))
+        (use,) = [block["toolUse"] for block in first["content"] if "toolUse" in block]
+        image = {"image": {"format": "png", "source": {"bytes": PNG}}}
+        result = [{"toolResult": {"toolUseId": use["toolUseId"], "content": [image]}}]
+
+        run(converse(task_id="b", message=result, **asked_for))
+        run(converse(task_id="c", message="And?", **asked_for))
+        run(converse(task_id="d", message="And?", **asked_for, resend_documents=True))
+
+        sent = [blocks_of(request, "toolResult")[0]["content"] for request in asked(aws)[1:]]
+        mention = {"text": "[image (png): sent earlier, not sent again]"}
+        assert ["image" in content[0] for content in sent] == [True, False, True]
+        assert sent[1] == [mention]
+
     def test_another_document_gets_a_name_of_its_own(self, aws, notes, s3):
         s3.put_object(Bucket="bucket", Key="other.txt", Body=b"other")
         run(converse(message="Read", documents=[notes], history_uri=TALK))
