@@ -33,10 +33,13 @@ _COUNTED: Final = {
 
 
 def counted_input(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what CountTokens counts of a request to Converse, as its ``input``.
+    """Give what CountTokens counts of a request to Converse or, where it has a body, to InvokeModel.
 
     :param request: the request's members by their snake_case names.
+    :return: the ``input`` of CountTokens.
     """
+    if "body" in request:
+        return {"invokeModel": {"body": request["body"]}}
     return {"converse": {theirs: request[ours] for ours, theirs in _COUNTED.items() if ours in request}}
 
 
@@ -54,7 +57,7 @@ class InputLimit:
     def check(self, request: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> None:
         """Refuse a request that is larger. Where the model cannot count, that is said, and it passes.
 
-        :param request: members of Converse by their snake_case names.
+        :param request: members of Converse or InvokeModel by their snake_case names.
         :param result: what there is of the answer, where turns before it were paid for; else None.
         :raises RequestError: it is larger; nothing was sent.
         :raises TurnLimitError: it is larger, and others were sent before it.

@@ -70,6 +70,8 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
     :param service_tier: ``priority``, ``default``, ``flex`` or ``reserved``. (templated)
     :param request_metadata: a JSON object, as text, for filtering invocation logs. (templated)
     :param request_members: members that AWS added later, by their snake_case names. (templated)
+    :param max_input_tokens: tokens of the body at most, counted by CountTokens before it is sent; a model
+        without it is said to be unchecked. Default: no limit.
     :param stamp_metadata: add ``dag_id``, ``run_id`` and ``task_id`` to ``request_metadata``, where the
         installed botocore has it. Default: True.
     :param decode: decode the body; False gives base64. Default: True.
@@ -122,6 +124,7 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
         service_tier: str | None = None,
         request_metadata: str | None = None,
         request_members: dict[str, Any] | None = None,
+        max_input_tokens: int | None = None,
         stamp_metadata: bool = True,
         decode: bool = True,
         **kwargs: Any,
@@ -141,6 +144,7 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
         self.service_tier = service_tier
         self.request_metadata = request_metadata
         self.request_members = request_members
+        self.max_input_tokens = max_input_tokens
         self.stamp_metadata = stamp_metadata
         self.decode = decode
         self._asking: TaskIdentity | None = None
@@ -178,8 +182,11 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Invoke the model."""
+        from airflow_provider_aiml.inference.input_limit import InputLimit
         from airflow_provider_aiml.inference.stored_answer import Answer
 
+        most = read_number(self.max_input_tokens, "max_input_tokens", int)
+        InputLimit(most, self.hook.count_tokens).check(request)
         if self.stream:
             return self._ask_for_stream(request)
         response = self.hook.invoke_model(**request)
@@ -253,7 +260,7 @@ class BedrockConverseOperator(ConverseTask):
     :raises RequestError: the input is wrong; nothing was sent.
     :raises AnswerStoppedError: the model stopped for a reason in ``fail_on``.
     :raises AnswerMismatchError: the answer does not fit ``output_schema``.
-    :raises TurnLimitError: ``max_turns`` or ``max_total_tokens`` was reached first.
+    :raises TurnLimitError: ``max_turns``, ``max_total_tokens`` or ``max_input_tokens`` was reached first.
     :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
     """
 

@@ -38,6 +38,13 @@ def test_what_is_counted_is_all_that_count_tokens_takes():
     assert set(sent["input"]["converse"]) == set(shape.members["converse"].members)
 
 
+def test_of_a_body_in_the_models_own_format_the_whole_is_counted():
+    members = {"model_id": "amazon.nova-lite-v1:0", "input": counted_input({**REQUEST, "body": b"{}"})}
+    sent = check_request(load_operation("bedrock-runtime", "CountTokens"), members)
+
+    assert sent["input"] == {"invokeModel": {"body": b"{}"}}
+
+
 def test_a_request_within_the_limit_passes():
     limit(10, 10).check(REQUEST)
     limit(None, RuntimeError()).check(REQUEST)

@@ -19,6 +19,7 @@ from tests.airflow_versions import AirflowFailException
 from tests.unit.running import run
 
 JAMBA = "ai21.jamba-instruct-v1:0"
+CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 NOVA = "amazon.nova-pro-v1:0"
 QUICK = {"attempts": 2, "base": 0.01, "cap": 0.01}
 ASKED = {
@@ -136,6 +137,23 @@ class TestInvokeModel:
 
         assert isinstance(caught.value, AirflowFailException)
         assert aws.request_counts() == {}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_a_body_of_too_many_tokens_is_not_sent(self, aws, s3, stream):
+        said = [{"role": "user", "content": "word " * 200}]
+        body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": said}
+        ask = {"model_id": CLAUDE, "input_data": body, "stream": stream, "output_uri": "s3://bucket/one.json"}
+
+        with pytest.raises(RequestError, match=r"max_input_tokens: is exceeded by a request of \d+ tokens"):
+            run(invoke(**ask, max_input_tokens=50))
+        assert aws.invocations(CLAUDE) == []
+        for _ in range(2):
+            assert run(invoke(**ask, max_input_tokens="5000"))["output_uri"]
+        assert aws.request_counts()["bedrock:CountTokens"] == 2, "what was paid for is not counted again"
+
+    def test_a_body_that_cannot_be_counted_is_said_to_be_unchecked(self, aws, told):
+        assert run(invoke(max_input_tokens=1))["choices"]
+        assert "max_input_tokens is unchecked" in told.text
 
 
 class TestConverse:
