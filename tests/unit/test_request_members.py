@@ -35,7 +35,22 @@ OPERATORS = {
     BedrockStartAsyncInvokeOperator: ("bedrock-runtime", "StartAsyncInvoke", {}),
     BedrockAsyncInvokeSensor: ("bedrock-runtime", "GetAsyncInvoke", {"invocation_arn": "invocation"}),
 }
-CASES = [(operator, *of_api) for operator, of_api in OPERATORS.items()]
+STREAMS = [
+    (operator, service, operator.streamed_operation, renamed)
+    for operator, (service, _, renamed) in OPERATORS.items()
+    if hasattr(operator, "streamed_operation")
+]
+CASES = [*((operator, *of_api) for operator, of_api in OPERATORS.items()), *STREAMS]
+
+
+def test_the_streams_are_walked_too():
+    walked = {operation for _, _, operation, _ in STREAMS}
+
+    assert walked == {
+        "InvokeEndpointWithResponseStream",
+        "InvokeModelWithResponseStream",
+        "ConverseStream",
+    }
 
 
 @pytest.mark.parametrize(("operator", "service", "operation", "renamed"), CASES)
