@@ -30,7 +30,7 @@ classes that also stop Airflow's retries.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -337,6 +337,18 @@ class HistoryConflictError(StoredAnswerError):
 def public_class(error_class: type[InferenceError]) -> type[InferenceError]:
     """Give the class of this module that ``error_class`` is or extends."""
     return next(base for base in error_class.__mro__ if base.__module__ == __name__)
+
+
+def raise_alone(error: InferenceError) -> NoReturn:
+    """Raise ``error`` without the one that is being handled, whose words may repeat a payload.
+
+    Elsewhere it is enough to raise behind the ``except``; in a generator that is a context manager it is not,
+    for what the ``with`` block raised is handled until the generator ends.
+    """
+    try:
+        raise error
+    finally:
+        error.__context__ = None
 
 
 def error_from_dict(facts: dict[str, Any]) -> InferenceError:

@@ -18,6 +18,7 @@ from airflow_provider_aiml.exceptions import (
     Problem,
     RequestError,
     ServiceRefusedError,
+    raise_alone,
 )
 from airflow_provider_aiml.hooks.aws_client import (
     ApiGatewayControlHook,
@@ -56,7 +57,7 @@ def aws_errors(operation: str, service: str = "cloudformation") -> Iterator[None
         failure = _explained(error, operation, service)
     else:
         return
-    raise failure
+    raise_alone(failure)
 
 
 def _explained(error: ClientError | BotoCoreError, operation: str, service: str) -> InferenceError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.exceptions import OutputUnreadableError, StoredAnswerError
+from airflow_provider_aiml.exceptions import OutputUnreadableError, StoredAnswerError, raise_alone
 from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
 from airflow_provider_aiml.inference.outputs import FATAL_CODES
 
@@ -39,7 +39,7 @@ def s3_reading(location: Location) -> Iterator[None]:
         )
     else:
         return
-    raise failure
+    raise_alone(failure)
 
 
 def read_object(client: Any, location: Location) -> tuple[bytes, str | None]:

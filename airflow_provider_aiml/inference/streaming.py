@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.exceptions import ResponseError, raise_alone
 from airflow_provider_aiml.inference.conversation import json_bytes, to_json
 from airflow_provider_aiml.inference.stream_converse import ConverseAssembly
 from airflow_provider_aiml.inference.stream_families import family_of_chunk
@@ -122,7 +122,7 @@ def _as_written_by(model: str) -> Iterator[None]:
         failure = ResponseError(f"The stream is not as {model} writes it: {type(error).__name__}")
     else:
         return
-    raise failure
+    raise_alone(failure)
 
 
 def payload_parts(events: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> Iterator[bytes]:

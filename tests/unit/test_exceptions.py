@@ -19,6 +19,11 @@ from airflow_provider_aiml.exceptions import (
     error_from_dict,
     public_class,
 )
+from airflow_provider_aiml.hooks.deploy_checks import aws_errors
+from airflow_provider_aiml.inference.outputs import Location
+from airflow_provider_aiml.inference.s3_objects import s3_reading
+from airflow_provider_aiml.inference.streaming import _as_written_by
+from botocore.exceptions import ClientError
 
 PUBLIC = [getattr(exceptions, name) for name in exceptions.__all__ if name.endswith("Error")]
 
@@ -137,3 +142,26 @@ def test_the_defaults_of_a_class_can_be_overruled_for_one_error():
     assert UnknownOutcomeError("x").retryable
     assert not UnknownOutcomeError("x", retryable=False).retryable
     assert UnknownOutcomeError.retryable
+
+
+@pytest.mark.parametrize(
+    ("translating", "words"),
+    [
+        (
+            s3_reading(Location("bucket", "key")),
+            ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject"),
+        ),
+        (aws_errors("CreateStack"), ClientError({"Error": {"Code": "AccessDenied"}}, "CreateStack")),
+        (_as_written_by("a model"), ValueError("words that repeat a payload")),
+    ],
+)
+def test_an_error_of_ours_does_not_drag_along_the_one_that_it_translates(translating, words):
+    def pieces():
+        with translating:
+            yield 1
+            raise words
+
+    with pytest.raises(InferenceError) as raised:
+        list(pieces())
+
+    assert raised.value.__context__ is None
