@@ -302,11 +302,17 @@ class Lane:
             await asyncio.sleep(0)
 
     def _schedule(self, waiter: Waiter, cohort: Cohort, now: float) -> None:
+        """Say when a wait is looked at next. An error of the waiter's own ends only this wait."""
         waiter.polls += 1
-        interval, due = self._next_look(waiter, now)
-        last_look = now + waiter.deadline - waiter.clock()
-        if due > last_look:
-            interval, due = None, max(now, math.ceil(last_look / SHORTEST) * SHORTEST)
+        try:
+            interval, due = self._next_look(waiter, now)
+            last_look = now + waiter.deadline - waiter.clock()
+            if due > last_look:
+                interval, due = None, max(now, math.ceil(last_look / SHORTEST) * SHORTEST)
+        except Exception as error:
+            waiter.end(error, as_verdict=False)
+            cohort.remove(waiter)
+            return
         if interval is None or interval != cohort.interval:
             cohort.remove(waiter)
             self._cohort(("at", due) if interval is None else interval, due, interval).add(waiter)

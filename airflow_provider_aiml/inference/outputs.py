@@ -324,6 +324,14 @@ class Wait:
         return output if failure is None else f"{output} or {failure}"
 
 
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and -math.inf < value < math.inf
+
+
+def _found(value: object) -> str:
+    return str(value) if isinstance(value, float) else f"of type {type(value).__name__}"
+
+
 def _iso(moment: float) -> str:
     try:
         return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
@@ -339,12 +347,23 @@ class PollSchedule:
     :param exponential_backoff: whether the pause doubles from look to look, with jitter. Default False.
     :param max_wait: the longest pause with back-off, in seconds. Default None: no limit.
     :param seed: what the jitter is drawn from, for example dag and task id. Default "".
+    :raises RequestError: a pause is not a number of seconds. A wait shares its polling task with those of
+        other DAGs, so such a schedule must not come to be.
     """
 
     interval: float
     exponential_backoff: bool = False
     max_wait: float | None = None
     seed: str = ""
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(field, _found(value), "a finite number of seconds")
+            for field, value in (("interval", self.interval), ("max_wait", self.max_wait))
+            if not (_is_seconds(value) or (value is None and field == "max_wait"))
+        ]
+        if problems:
+            raise RequestError("The pauses between looks cannot be kept", problems=tuple(problems))
 
     def delay(self, poll_count: int, elapsed: float = 0.0) -> float:
         """Give the pause after a look, in seconds.

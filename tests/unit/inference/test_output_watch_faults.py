@@ -12,6 +12,7 @@ from airflow_provider_aiml.exceptions import (
     OutputUnreadableError,
 )
 from airflow_provider_aiml.inference import output_watch
+from airflow_provider_aiml.inference.outputs import PollSchedule
 from botocore.exceptions import ReadTimeoutError
 
 if TYPE_CHECKING:
@@ -207,6 +208,17 @@ def test_a_callback_that_fails_ends_only_its_own_wait(world: World) -> None:
 
     _, failed, completed = world.run(scenario)
     assert isinstance(failed, ValueError)
+    assert completed.status == "completed"
+
+
+def test_a_pause_that_cannot_be_reckoned_ends_only_its_own_wait(world: World) -> None:
+    async def scenario() -> list[Any]:
+        late = world.at(35, "s3://bkt/out/b")
+        watches = [world.watch("a", schedule=PollSchedule(10**400)), world.watch("b")]
+        return await asyncio.gather(late, *watches, return_exceptions=True)
+
+    _, failed, completed = world.run(scenario)
+    assert isinstance(failed, OverflowError)
     assert completed.status == "completed"
 
 

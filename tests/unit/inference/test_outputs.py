@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -211,6 +212,18 @@ def test_a_wait_ends_with_the_first_look_that_decides_it(
         assert verdict.status == expected
         assert (verdict.error is None) == (expected == "completed")
         return
+
+
+@pytest.mark.parametrize("pause", [timedelta(seconds=30), "30", float("inf"), float("nan")])
+@pytest.mark.parametrize("field", ["interval", "max_wait"])
+def test_a_pause_that_is_no_number_of_seconds_is_refused_by_name(field: str, pause: Any) -> None:
+    with pytest.raises(RequestError, match=f"{field}: is "):
+        PollSchedule(**{"interval": 10.0, field: pause})
+
+
+def test_a_schedule_needs_an_interval() -> None:
+    with pytest.raises(RequestError, match="interval: is of type NoneType"):
+        PollSchedule(None)  # type: ignore[arg-type]
 
 
 def test_without_back_off_every_pause_is_the_interval() -> None:

@@ -141,6 +141,23 @@ def test_what_cannot_be_waited_for_is_told_as_a_typed_error(inferences, said):
     assert said in event["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "pauses", [{"poll_interval": dt.timedelta(seconds=30)}, {"poll_interval": None}, {"max_wait": "40"}]
+)
+def test_pauses_that_are_no_seconds_are_told_as_a_typed_error_and_end_no_other_wait(put, pauses):
+    async def scenario():
+        other = asyncio.ensure_future(anext(make(submitted("a")).run()))
+        event = (await anext(make(submitted("b"), **pauses).run())).payload
+        assert not other.done()
+        await asyncio.to_thread(put, "out/a")
+        return event, (await other).payload
+
+    event, of_other = asyncio.run(scenario())
+    assert (event["status"], event["error"]["type"]) == ("error", "RequestError")
+    assert next(iter(pauses)).removeprefix("poll_") in event["error"]["message"]
+    assert of_other["status"] == "completed"
+
+
 def test_an_unknown_connection_is_told_as_a_typed_error(aws):
     event = event_of(make(submitted("a"), aws_conn_id="nobody"))
 
