@@ -3,6 +3,9 @@
 ``--n 500`` runs real triggers, ours beside amazon's S3KeyTrigger, each in a process of its own against its
 own :mod:`s3_stand_in`. Larger N register with the watcher itself, or with ``--triggers`` are real triggers of
 ours, rebuilt from what they serialize to.
+
+In parentheses stands the longest that the loop's own thread computed without a break: the part of a stall
+that is ours. The rest is other processes on the same cores.
 """
 
 from __future__ import annotations
@@ -244,12 +247,6 @@ def row(label: str, at: dict[str, Any], start: list[float]) -> list[str]:
 HEAD = ["waits", "memory over idle", "CPU of a core", "stall at start", "stall", "S3 calls/s", "seen after"]
 
 
-STALL_NOTE = (
-    "In parentheses: the longest that the loop's own thread computed without a break, which is the part that "
-    "is ours; the rest is other processes on the same cores."
-)
-
-
 def judge(what: str, value: float, budget: float, unit: str) -> str:
     """Say a figure, its budget, and whether it is kept."""
     return f"{what} {value:.1f} {unit} (at most {budget:.0f} {unit}: {met(value, budget)})"
@@ -272,7 +269,7 @@ def compare(n: int, polls: int) -> None:
         row("S3KeyTrigger, output alone", b, theirs["start_stall"]),
     ]
     title = f"{n} triggers that wait, polling every {interval:.0f} s"
-    print_table(title, HEAD, rows, f"{', '.join(judged)}. {STALL_NOTE}")
+    print_table(title, HEAD, rows, f"{', '.join(judged)}.")
 
 
 def curve(role: str, n: int, polls: int) -> tuple[int, float, float]:
@@ -293,8 +290,7 @@ def curve(role: str, n: int, polls: int) -> tuple[int, float, float]:
         f"{n} waits ({role}), polling every {interval:.0f} s",
         HEAD,
         rows,
-        f"{', '.join(judged)}. Registered in {result['registered']:.1f} s. {STALL_NOTE} S3 is a small server "
-        "of our own; S3KeyTrigger needs about 1.5 MB a wait and was not run at this size.",
+        f"{', '.join(judged)}. Registered in {result['registered']:.1f} s.",
     )
     return n, max(at["memory"] for at in early), max(at["cpu"] for at in early)
 

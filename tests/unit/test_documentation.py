@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def script(name: str) -> Any:
-    """Import one of the scripts beside the pages."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+def script(name: str, folder: str = "docs") -> Any:
+    """Import one of the scripts that write pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
     assert spec
     assert spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -23,6 +23,7 @@ def script(name: str) -> Any:
 
 quote_examples = script("quote_examples")
 make_reference = script("make_reference")
+summary = script("summary", "benchmarks")
 
 PAGES = quote_examples.pages()
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
@@ -87,3 +88,15 @@ def test_each_operator_sensor_and_hook_has_its_section() -> None:
     ]
     public = re.findall(r"^class ([A-Z]\w*(?:Operator|Sensor|Hook))\(", "\n".join(sources), re.M)
     assert headings == set(public)
+
+
+def test_the_first_figures_of_the_benchmarks_are_those_of_the_tables_below() -> None:
+    report, front_page = summary.REPORT.read_text(), summary.README.read_text()
+    assert summary.with_summary(report) == report, "run: python benchmarks/summary.py"
+    assert summary.with_sentence(front_page, report) == front_page, "run: python benchmarks/summary.py"
+    assert "500 deferred waits cost" in front_page
+
+
+def test_a_table_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(LookupError, match="no table of nothing"):
+        summary.table("# Benchmarks", "of nothing")
