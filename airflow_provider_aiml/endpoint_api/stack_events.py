@@ -82,9 +82,24 @@ def leaves_route(changes: Iterable[Mapping[str, Any]]) -> bool:
     :param changes: the ``ResourceChange`` of a change set's changes.
     """
     return any(
-        change["ResourceType"] in _ROUTE
-        and (change["Action"] == "Remove" or change.get("Replacement") in ("True", "Conditional"))
+        change["ResourceType"] in _ROUTE and (change["Action"] == "Remove" or _is_replaced(change))
         for change in changes
+    )
+
+
+def _is_replaced(change: Mapping[str, Any]) -> bool:
+    """Say whether a change makes another resource.
+
+    ``Conditional`` is said, too, of all that hangs on an attribute of the REST API, whatever changes in that;
+    so it counts only where the template itself changes what is fixed.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ResourceChangeDetail.html
+    """
+    if change.get("Replacement") != "Conditional":
+        return change.get("Replacement") == "True"
+    return any(
+        one.get("ChangeSource") == "DirectModification" and one["Target"].get("RequiresRecreation") != "Never"
+        for one in change.get("Details", [])
     )
 
 

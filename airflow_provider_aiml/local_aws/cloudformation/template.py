@@ -12,7 +12,7 @@ from airflow_provider_aiml.local_aws.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Declared", "Template", "ordered", "read_template", "references", "resolve"]
+__all__ = ["Declared", "Template", "mentions", "ordered", "read_template", "references", "resolve"]
 
 _SUB = re.compile(r"\$\{(!?)([\w:.]+)\}")
 
@@ -92,22 +92,25 @@ def _check_references(template: Template) -> None:
 
 def references(value: Any) -> Iterator[str]:
     """Name the resources that a value refers to; pseudo parameters are none."""
+    return (name for name, _ in mentions(value))
+
+
+def mentions(value: Any) -> Iterator[tuple[str, str]]:
+    """Name the resources that a value refers to, each with the attribute; empty for a ``Ref``."""
     if isinstance(value, list):
         for item in value:
-            yield from references(item)
+            yield from mentions(item)
     elif isinstance(value, dict):
         if set(value) == {"Ref"}:
-            names = [value["Ref"]]
+            found = [(value["Ref"], "")]
         elif set(value) == {"Fn::GetAtt"}:
-            names = [_get_att(value["Fn::GetAtt"])[0]]
+            found = [_get_att(value["Fn::GetAtt"])]
         elif set(value) == {"Fn::Sub"} and isinstance(value["Fn::Sub"], str):
-            names = [
-                name.partition(".")[0] for escaped, name in _SUB.findall(value["Fn::Sub"]) if not escaped
-            ]
+            found = [_get_att(name) for escaped, name in _SUB.findall(value["Fn::Sub"]) if not escaped]
         else:
-            names = []
-            yield from references(list(value.values()))
-        yield from (name for name in names if not name.startswith("AWS::"))
+            found = []
+            yield from mentions(list(value.values()))
+        yield from (one for one in found if not one[0].startswith("AWS::"))
 
 
 def _get_att(value: Any) -> tuple[str, str]:

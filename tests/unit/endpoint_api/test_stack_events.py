@@ -72,12 +72,20 @@ def test_an_update_that_made_way_for_the_newest_one_counts_with_it() -> None:
     assert newest_deployment(update) == update
 
 
+def conditional(recreation: str, source: str) -> dict[str, Any]:
+    detail = {"Target": {"RequiresRecreation": recreation}, "Evaluation": "Dynamic", "ChangeSource": source}
+    return {"Action": "Modify", "Replacement": "Conditional", "Details": [detail]}
+
+
 @pytest.mark.parametrize(
     ("change", "leaves"),
     [
         ({"Action": "Remove"}, True),
         ({"Action": "Modify", "Replacement": "True"}, True),
-        ({"Action": "Modify", "Replacement": "Conditional"}, True),
+        (conditional("Always", "DirectModification"), True),
+        (conditional("Always", "ResourceAttribute"), False),
+        (conditional("Always", "ResourceReference"), False),
+        (conditional("Never", "DirectModification"), False),
         ({"Action": "Modify", "Replacement": "False"}, False),
         ({"Action": "Add"}, False),
     ],

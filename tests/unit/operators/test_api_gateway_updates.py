@@ -77,9 +77,19 @@ def test_a_route_that_was_changed_is_served_no_more(model, change):
     assert deploy(**{**OPEN, **change, "authorization": "AWS_IAM"})["action"] == "unchanged"
 
 
-def test_a_route_that_was_not_changed_needs_one_change_set(model, client):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request_mapping_template": SAFE},
+        {"description": "for all"},
+        {"tags": {"team": "a"}},
+        {"name": "new"},
+    ],
+    ids=str,
+)
+def test_a_route_that_was_not_changed_needs_one_change_set(model, client, change):
     deploy()
-    deploy(request_mapping_template=SAFE)
+    deploy(**change)
     events = client("cloudformation").describe_stack_events(StackName="front")["StackEvents"]
     begun = [one for one in events if one["LogicalResourceId"] == "front"]
     assert [one["ResourceStatus"] for one in begun].count("UPDATE_IN_PROGRESS") == 1

@@ -162,7 +162,44 @@ def test_a_reference_to_what_is_replaced_is_a_change_too(stacks):
     key = {"Type": "AWS::ApiGateway::ApiKey", "Properties": {"Name": "k", "Description": {"Ref": "G"}}}
     stacks.create({"G": GROUP, "K": key})
     described = stacks.change_set({"G": OTHER, "K": key})
-    assert [one["ResourceChange"]["LogicalResourceId"] for one in described["Changes"]] == ["G", "K"]
+    group, referring = [one["ResourceChange"] for one in described["Changes"]]
+    assert (group["Replacement"], referring["Replacement"]) == ("True", "False")
+    assert (referring["Details"][0]["Evaluation"], referring["Details"][0]["CausingEntity"]) == (
+        "Static",
+        "G",
+    )
+
+
+def test_what_refers_to_an_attribute_of_a_changed_resource_may_change(stacks):
+    api = {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "a"}}
+    segments = {
+        name: {
+            "Type": "AWS::ApiGateway::Resource",
+            "Properties": {"RestApiId": {"Ref": "A"}, "ParentId": parent, "PathPart": "p"},
+        }
+        for name, parent in (("R", {"Fn::GetAtt": ["A", "RootResourceId"]}), ("S", {"Ref": "R"}))
+    }
+    stacks.create({"A": api, **segments})
+    described = stacks.change_set({"A": {**api, "Properties": {"Name": "b"}}, **segments})
+
+    found = {
+        one["ResourceChange"]["LogicalResourceId"]: one["ResourceChange"] for one in described["Changes"]
+    }
+    assert {name: one["Replacement"] for name, one in found.items()} == {
+        "A": "False",
+        "R": "Conditional",
+        "S": "Conditional",
+    }
+    parent = {"Attribute": "Properties", "Name": "ParentId", "RequiresRecreation": "Always"}
+    dynamic = {"Target": parent, "Evaluation": "Dynamic"}
+    assert [found[name]["Details"] for name in ("R", "S")] == [
+        [{**dynamic, "ChangeSource": "ResourceAttribute", "CausingEntity": "A.RootResourceId"}],
+        [{**dynamic, "ChangeSource": "ResourceReference", "CausingEntity": "R"}],
+    ]
+    stacks.client.execute_change_set(StackName="s", ChangeSetName="c")
+    assert stacks.settled("s") == "UPDATE_COMPLETE"
+    events = stacks.client.describe_stack_events(StackName="s")["StackEvents"]
+    assert {one["LogicalResourceId"] for one in events if "UPDATE" in one["ResourceStatus"]} == {"s", "A"}
 
 
 def test_a_template_that_changes_nothing_fails_its_change_set(stacks):
