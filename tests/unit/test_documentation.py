@@ -100,3 +100,12 @@ def test_the_first_figures_of_the_benchmarks_are_those_of_the_tables_below() -> 
 def test_a_table_that_is_not_there_is_an_error() -> None:
     with pytest.raises(LookupError, match="no table of nothing"):
         summary.table("# Benchmarks", "of nothing")
+
+
+def test_each_room_of_the_core_has_its_place_in_the_plan_of_the_house() -> None:
+    from airflow_provider_aiml import inference
+
+    rooms = {module.stem for module in Path(inference.__path__[0]).glob("[a-z]*.py")}
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    plan = page.partition("## The rooms of the core")[2].partition("\n## ")[0]
+    assert rooms == set(re.findall(r"`(\w+)`", plan))
