@@ -1,13 +1,15 @@
 """Streams cut everywhere: the same text, lines and JSON wherever a piece ends, an error wherever one stops.
 
-More than 50,000 cases: each split of short streams into two and into three pieces, each into single bytes,
-each stop at a byte, and random ones. Streams of events go through botocore's own framing and parser.
+Each split of recorded streams into two pieces, that into single bytes and thousands of random ones: more than
+50,000 comparisons, counted as they are made. Beside them each split of short texts, each stop at a byte, and
+random streams. Streams of events go through botocore's own framing and parser.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+from random import Random
 
 import pytest
 from airflow_provider_aiml.exceptions import ResponseError
@@ -38,6 +40,9 @@ from hypothesis import strategies as st
 CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 TOOLS = {"tools": [{"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}]}
 SAID = "a é 😀\n\ufeffb\r\nc"
+CALL = 'use tool add with {"first": "é 😀", "n": [1]}'
+RANDOM_SPLITS = 2_400
+"""Of each recorded stream."""
 
 
 # What is cut.
@@ -78,6 +83,14 @@ def read_payload(pieces):
     with keeping_partial(lambda: b"".join(got)):
         got.extend(payload_parts(events))
     return b"".join(got)
+
+
+def read_payload_by(reader):
+    def read(pieces):
+        events = events_of("sagemaker-runtime", "InvokeEndpointWithResponseStream", pieces)
+        return list(read_pieces(reader(), payload_parts(events)))
+
+    return read
 
 
 def read_conversation(pieces):
@@ -124,6 +137,16 @@ def model_bodies(text):
         "amazon.titan-text-lite-v1": {"inputText": said},
         "meta.llama3-8b-instruct-v1:0": {"prompt": said},
         "mistral.mistral-large-2402-v1:0": {"prompt": said},
+    }
+
+
+def model_bodies_with_a_tool():
+    turn, schema = [{"role": "user", "content": CALL}], {"type": "object"}
+    claude = {"messages": turn, "tools": [{"name": "add", "input_schema": schema}]}
+    function = {"type": "function", "function": {"name": "add", "parameters": schema}}
+    return {
+        CLAUDE: {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 99, **claude},
+        "ai21.jamba-1-5-mini-v1:0": {"messages": turn, "tools": [function]},
     }
 
 
@@ -190,27 +213,46 @@ def test_random_json_lines_survive_random_splits(values, cuts):
 
 def recordings():
     """Give streams of every kind: how to read one, its bytes, and what it says."""
-    tool = conversation('use tool add with {"first": "é 😀", "n": [1]}', 2, toolConfig=TOOLS)
-    thought = conversation("Hi", 4, additionalModelRequestFields={"thinking": {"type": "enabled"}})
+    tool = conversation(CALL, 2, toolConfig=TOOLS)
+    thought = conversation("Hi", 8, additionalModelRequestFields={"thinking": {"type": "enabled"}})
     yield "payload", read_payload, parts(b"a\xf0\x9f", b"", b"\x98\x80b\n", b"\x00"), "a😀b\n\x00".encode()
+    for name in ("json lines", "server-sent events"):
+        reader, body, said = READERS[name]
+        stream = parts(*(body[at : at + 7] for at in range(0, len(body), 7)))
+        yield name, read_payload_by(reader), stream, said
     yield "text", read_conversation, *conversation(f"Say {json.dumps(SAID)}", 3)
     yield "tool", read_conversation, *tool
     yield "thought", read_conversation, *thought
     for model, body in model_bodies("one 😀 two").items():
         stream, whole = invoked(model, body, 3)
         yield model, read_model, stream, without_times(whole)
+    for model, body in model_bodies_with_a_tool().items():
+        stream, whole = invoked(model, body, 3)
+        yield f"{model} with a tool", read_model, stream, without_times(whole)
 
 
 RECORDINGS = {name: rest for name, *rest in recordings()}
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
-def test_every_split_of_a_recorded_stream_gives_the_answer_of_the_call_without_one(name):
-    read, stream, expected = RECORDINGS[name]
+def many_splits(stream, random):
+    """Give every split into two, that into single bytes, and random ones into more, each once."""
+    yield from splits(stream, 2)
+    cuts = set()
+    while len(cuts) < RANDOM_SPLITS:
+        cuts.add(tuple(sorted(random.sample(range(1, len(stream)), random.randrange(2, 20)))))
+    for edges in (range(1, len(stream)), *cuts):
+        yield [stream[start:end] for start, end in itertools.pairwise((0, *edges, len(stream)))]
 
-    for cut in splits(stream, 2):
-        assert read(cut) == expected, [len(piece) for piece in cut]
-    assert read([stream[index : index + 1] for index in range(len(stream))]) == expected
+
+def test_more_than_fifty_thousand_splits_of_recorded_streams_give_the_answer_of_the_call_without_one():
+    compared = 0
+
+    for name, (read, stream, expected) in RECORDINGS.items():
+        for cut in many_splits(stream, Random(name)):
+            assert read(cut) == expected, (name, [len(piece) for piece in cut])
+            compared += 1
+
+    assert compared > 50_000
 
 
 def test_every_split_of_a_short_stream_into_three_gives_the_same_bytes():
@@ -220,7 +262,7 @@ def test_every_split_of_a_short_stream_into_three_gives_the_same_bytes():
         assert read_payload(cut) == "😀".encode(), [len(piece) for piece in cut]
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", sorted(RECORDINGS.keys() - READERS.keys()))
 def test_a_stream_that_stops_at_any_byte_is_an_error_that_keeps_what_came(name):
     read, stream, expected = RECORDINGS[name]
     ends = message_ends(stream)
@@ -290,13 +332,3 @@ def test_random_bodies_of_an_endpoint_survive_random_splits(bodies, random):
 def random_pieces(body, random):
     edges = sorted({0, len(body), *(random.randrange(len(body) + 1) for _ in range(random.randrange(20)))})
     return [body[start:end] for start, end in itertools.pairwise(edges)]
-
-
-def test_the_splits_above_are_more_than_fifty_thousand():
-    texts = [len(body) for _, body, _ in READERS.values()]
-    streams = [len(stream) for _, stream, _ in RECORDINGS.values()]
-    in_two, in_three = texts + streams, [*texts, len(parts(b"\xf0\x9f", b"\x98\x80"))]
-
-    cases = sum(n + 1 for n in in_two) + sum((n + 1) * (n + 2) // 2 for n in in_three) + sum(streams)
-
-    assert cases > 50_000
