@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.identity import TaskIdentity
     from airflow_provider_aiml.inference.output_schema import OutputSchema
     from airflow_provider_aiml.inference.stored_answer import AnswerStore
-    from airflow_provider_aiml.inference.talk import Talk
+    from airflow_provider_aiml.inference.talk import Attach, Talk
     from airflow_provider_aiml.inference.tool_loop import Outcome, ToolLoop
     from airflow_provider_aiml.inference.tool_schemas import Tool
     from airflow_provider_aiml.inference.turns import Progress
@@ -208,8 +208,9 @@ class ConverseTask(StreamedTask):
         tools = read_tools(self.tools)
         schema = None if self.output_schema is None else OutputSchema.of(self.output_schema)
         request = self._members(task, tools, schema)
-        talk = self._talk(task, request, schema)
-        earlier, content = talk.earlier(), talk.content(self.message, self._attachments)
+        attach = self._attacher()
+        talk = self._talk(task, request, schema, attach)
+        earlier, content = talk.earlier(), talk.content(self.message, attach)
         if content is None and not earlier and ":prompt/" in str(self.model_id):
             if self.history_uri is not None:
                 raise _unfit(
@@ -241,7 +242,13 @@ class ConverseTask(StreamedTask):
             request["tool_config"] = {**config, "tools": with_tools(config.get("tools") or [], specs)}
         return request
 
-    def _talk(self, task: TaskIdentity, request: Mapping[str, Any], schema: OutputSchema | None) -> Talk:
+    def _talk(
+        self,
+        task: TaskIdentity,
+        request: Mapping[str, Any],
+        schema: OutputSchema | None,
+        attach: Attach,
+    ) -> Talk:
         from airflow_provider_aiml.inference.documents import attached
         from airflow_provider_aiml.inference.talk import Talk
 
@@ -249,7 +256,7 @@ class ConverseTask(StreamedTask):
             return Talk.of(self.history)
         if self.history is not None:
             raise _unfit("history / history_uri", "both", "one of them")
-        content = attached(self.message, self._attachments(()))
+        content = attached(self.message, attach(()))
         facts = {**request, "content": content, "output_schema": schema.asked if schema else None}
         return Talk.load(
             self._place(self.history_uri),
@@ -266,11 +273,12 @@ class ConverseTask(StreamedTask):
             return S3Place(self.s3, Location.parse(uri, "history_uri"), uri)
         return PathPlace(self.object_path(uri), uri)
 
-    def _attachments(self, taken: Sequence[str]) -> list[dict[str, Any]]:
+    def _attacher(self) -> Attach:
+        """Give what attaches the documents and images, each of which it reads once."""
         from airflow_provider_aiml.inference.documents import Attachments
 
-        attachments = Attachments(self.object_path, self.send_as, self.document_names, self._limited)
-        return [*attachments.documents(self.documents, taken), *attachments.images(self.images)]
+        made = Attachments(self.object_path, self.send_as, self.document_names, self._limited)
+        return lambda taken: [*made.documents(self.documents, taken), *made.images(self.images)]
 
     @property
     def _limited(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -61,7 +61,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attachments:
-    """How documents and images become content blocks.
+    """How documents and images become content blocks. Each file is read once, however often it is asked for.
 
     :param open_uri: opens a URI: gives a path with ``open`` and ``name``.
     :param send_as: ``bytes`` reads each file and sends it along; ``s3`` sends the location of those on S3,
@@ -75,6 +75,9 @@ class Attachments:
     send_as: Literal["bytes", "s3"] = "bytes"
     names: Literal["neutral", "own"] = "neutral"
     limited: bool = True
+    _read_files: dict[tuple[Kind, int], tuple[Any, bytes]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def documents(self, sources: Any, taken: Collection[str] = ()) -> list[Block]:
         """Give a content block for each document.
@@ -104,7 +107,7 @@ class Attachments:
         if item.block is not None:
             return {"document": {**item.block, "name": item.name or names.next("")}}
         file = item.file(self.open_uri)
-        content = None if self._by_location(item) else _read(file, self._most("document"), field)
+        content = None if self._by_location(item) else self._content(item, file, "document", field)
         found = item.facts.get("format") or (
             format_of_name(file.name) if content is None else document_format(content, file.name)
         )
@@ -127,7 +130,7 @@ class Attachments:
             if found is None:
                 raise _unfit(field, "a name without an ending", "an ending, or format beside uri")
             return {"image": {"format": found, "source": item.location()}}
-        content = _read(file, self._most("image"), field)
+        content = self._content(item, file, "image", field)
         header = read_image_header(content)
         if header is None:
             raise _unfit(field, f"{len(content)} bytes that are no readable image", "png, jpeg, gif or webp")
@@ -136,8 +139,12 @@ class Attachments:
     def _by_location(self, item: _Item) -> bool:
         return self.send_as == "s3" and item.on_s3
 
-    def _most(self, kind: str) -> int | None:
-        return MOST_BYTES[kind] if self.limited else None
+    def _content(self, item: _Item, file: Readable, kind: Kind, field: str) -> bytes:
+        key = kind, id(item.where)
+        if key not in self._read_files:
+            content = _read(file, MOST_BYTES[kind] if self.limited else None, field)
+            self._read_files[key] = item.where, content  # Both are held, for an id may be used again.
+        return self._read_files[key][1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_aiml.exceptions import StoredAnswerError
 from airflow_provider_aiml.inference.conversation import Message, check_history, from_json, json_bytes
@@ -25,11 +25,13 @@ from airflow_provider_aiml.inference.history_store import (
 )
 from airflow_provider_aiml.inference.stored_answer import RECORD_SUFFIX, insist
 
-__all__ = ["Talk"]
+__all__ = ["Attach", "Talk"]
 
 log = logging.getLogger(__name__)
 
 Block = dict[str, Any]
+Attach: TypeAlias = Callable[[Sequence[str]], list[Block]]
+"""Gives the content blocks of the attachments; gets the names that are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ class Talk:
             return [dict(message) for message in self.said]
         return check_history(self.said if self.resend else without_attachments(self.said))
 
-    def content(self, message: Any, attach: Callable[[Sequence[str]], list[Block]]) -> Any:
+    def content(self, message: Any, attach: Attach) -> Any:
         """Give the content of the new message, with what is attached to it for the first time.
 
         :param message: the message's text or content blocks; None where there is none.
-        :param attach: gives the content blocks of the attachments; gets the names that are taken.
+        :param attach: gives the content blocks of the attachments.
         """
         known = [_source(block) for block in self._attachments()]
         within = message if isinstance(message, (list, tuple)) else ()

@@ -214,6 +214,33 @@ def test_no_more_is_read_of_a_file_than_shows_that_it_is_too_large(folder):
     assert asked == [MOST_BYTES["document"] + 1]
 
 
+def test_each_file_is_read_once_however_often_it_is_asked_for(folder):
+    opened = []
+
+    class Noted:
+        def __init__(self, path):
+            self.path, self.name = path, path.name
+
+        def open(self, mode):
+            opened.append(self.name)
+            return self.path.open(mode)
+
+    def noted(uri):
+        return Noted(folder / uri.rpartition("/")[2])
+
+    reader = Attachments(noted)
+    sources = ["s3://bucket/notes.txt", Noted(folder / "Annual report (v2).pdf")]
+    first, later = reader.documents(sources), reader.documents(sources, taken=["document-1"])
+    images = [reader.images({"uri": "s3://bucket/photo.jpg"}) for _ in range(2)]
+
+    assert opened == ["notes.txt", "Annual report (v2).pdf", "photo.jpg"]
+    assert images[0] == images[1]
+    found = [[block["document"]["source"] for block in blocks] for blocks in (first, later)]
+    assert found[0] == found[1]
+    assert first[0]["document"]["name"] == "document-1"
+    assert later[0]["document"]["name"] == "document-2"
+
+
 def test_without_limits_a_large_file_is_read_whole(folder):
     (folder / "large.txt").write_bytes(b"x" * (MOST_BYTES["document"] + 1))
 

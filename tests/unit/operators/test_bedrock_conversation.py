@@ -209,6 +209,17 @@ class TestHistory:
         assert third["messages"][-1]["content"] == [{"text": "See what is attached."}]
         assert told.text.count("2 of what is attached stand in the conversation already") == 2
 
+    def test_each_file_is_read_once_in_a_try(self, aws, notes):
+        def objects_read(**ask):
+            before = aws.request_counts().get("s3:GET", 0)
+            run(converse(message="Read", **ask))
+            return aws.request_counts()["s3:GET"] - before
+
+        files = {"documents": [notes], "images": ["s3://bucket/photo.jpg"]}
+
+        history = objects_read(history_uri=TALK)
+        assert objects_read(history_uri="s3://bucket/talks/two.json", **files) - history == 2
+
     def test_documents_are_sent_again_where_that_is_asked_and_once_each(self, aws, notes):
         run(converse(message="Read", documents=[notes], history_uri=TALK))
         second = run(
