@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_provider_aiml.inference.stream_store import OpenUpload
-    from airflow_provider_aiml.inference.streaming import Progress
+    from airflow_provider_aiml.inference.streaming import StreamProgress
 
 _EVERYWHERE = frozenset({"endpoint_name", "model_id", "content_type", "accept"})
 """Members of every operation here: for these alone no service model is read where a DAG file is parsed."""
@@ -65,14 +65,14 @@ class StreamedTask(PaidTask):
         """Tell whether ``result_expression`` may ask for the body, which is read into memory only then."""
         return any(sign in str(self.result_expression or "") for sign in ("body", "@", "*", "\\"))
 
-    def progress(self, target: Any) -> Progress:
+    def progress(self, target: Any) -> StreamProgress:
         """Begin to count a stream.
 
         :param target: the endpoint or model, for the log.
         """
-        from airflow_provider_aiml.inference.streaming import Progress
+        from airflow_provider_aiml.inference.streaming import StreamProgress
 
-        return Progress(f"{self.streamed_operation} on {target}")
+        return StreamProgress(f"{self.streamed_operation} on {target}")
 
     def growing_upload(self, uri: str) -> OpenUpload | None:
         """Give what lets an answer on S3 grow; None for other places, and for one with its own connection.

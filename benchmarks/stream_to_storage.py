@@ -87,7 +87,7 @@ def by_hook(url: str) -> Callable[[int], None]:
     from airflow_provider_aiml.inference.growing_upload import GrowingUpload
     from airflow_provider_aiml.inference.outputs import Location
     from airflow_provider_aiml.inference.stream_store import StreamStore
-    from airflow_provider_aiml.inference.streaming import Progress, payload_parts
+    from airflow_provider_aiml.inference.streaming import StreamProgress, payload_parts
 
     hook = SageMakerRuntimeHook("bench")
     location = Location("bucket", "by-hook")
@@ -96,7 +96,7 @@ def by_hook(url: str) -> Callable[[int], None]:
     def copy(size: int) -> None:
         store = StreamStore(path, str(location), "identity")
         store.announce()
-        progress = Progress("InvokeEndpointWithResponseStream on demo")
+        progress = StreamProgress("InvokeEndpointWithResponseStream on demo")
         answer = hook.invoke_endpoint_with_response_stream(
             endpoint_name="demo", body=b"x", custom_attributes=str(size)
         )

@@ -8,6 +8,9 @@ told of the end; :func:`read_pieces` does both for who has an iterable::
         for record in read_pieces(JsonLines(), payload_parts(events)):
             ...
 
+:class:`Text`, :class:`Lines`, :class:`JsonLines`, :class:`ServerSentEvents` and :func:`read_pieces` are for
+your own code, as ``docs/streams.md`` shows; :func:`join_text` serves the other modules here.
+
 No error holds a word of the answer; its ``partial_body`` has the bytes that could not be read.
 """
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelAnswer",
     "ModelAssembly",
-    "Progress",
+    "StreamProgress",
     "converse_answer",
     "keeping_partial",
     "model_answer",
@@ -48,7 +48,7 @@ _OF_BEDROCK = "amazon-bedrock-"
 _METRICS = "amazon-bedrock-invocationMetrics"
 
 
-class Progress:
+class StreamProgress:
     """Tells in the log how a stream goes: numbers, never content.
 
     :param what: the operation and its target.
@@ -125,7 +125,9 @@ def _as_written_by(model: str) -> Iterator[None]:
     raise_alone(failure)
 
 
-def payload_parts(events: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> Iterator[bytes]:
+def payload_parts(
+    events: Iterable[Mapping[str, Any]], progress: StreamProgress | None = None
+) -> Iterator[bytes]:
     """Give the bytes of each part of a SageMaker stream; joined, they are the body of InvokeEndpoint.
 
     :param events: the response's ``Body``.
@@ -139,7 +141,9 @@ def payload_parts(events: Iterable[Mapping[str, Any]], progress: Progress | None
         yield part
 
 
-def converse_answer(events: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> dict[str, Any]:
+def converse_answer(
+    events: Iterable[Mapping[str, Any]], progress: StreamProgress | None = None
+) -> dict[str, Any]:
     """Put a stream of Converse together.
 
     :param events: the response's ``stream``.
@@ -248,7 +252,7 @@ class ModelAssembly:
         return ModelAnswer(listed if self._all_json else b"".join(self._raw), None, self._metrics)
 
 
-def model_answer(events: Iterable[Mapping[str, Any]], progress: Progress | None = None) -> ModelAnswer:
+def model_answer(events: Iterable[Mapping[str, Any]], progress: StreamProgress | None = None) -> ModelAnswer:
     """Put a stream of InvokeModel together.
 
     :param events: the response's ``body``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.inference.outputs import Location
     from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
-    from airflow_provider_aiml.inference.streaming import Progress
+    from airflow_provider_aiml.inference.streaming import StreamProgress
 
 PAYLOAD_TEMPLATES = (".json.j2", ".jsonl.j2", ".csv.j2", ".txt.j2")
 _RENDERERS = {**AnswerTask.template_fields_renderers, "payload": "json", "request_members": "json"}
@@ -195,7 +195,7 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
         response = self.hook.invoke_endpoint_with_response_stream(**request)
         return _members(response, request), self._pieces(response["Body"], progress)
 
-    def _pieces(self, events: Any, progress: Progress) -> Iterator[bytes]:
+    def _pieces(self, events: Any, progress: StreamProgress) -> Iterator[bytes]:
         from airflow_provider_aiml.inference.streaming import payload_parts
 
         with events:

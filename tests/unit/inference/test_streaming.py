@@ -8,7 +8,7 @@ import logging
 import pytest
 from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError
 from airflow_provider_aiml.inference.streaming import (
-    Progress,
+    StreamProgress,
     converse_answer,
     keeping_partial,
     model_answer,
@@ -54,7 +54,7 @@ def clock():
 @pytest.fixture
 def progress(clock, caplog):
     caplog.set_level(logging.INFO, "airflow_provider_aiml.inference.streaming")
-    return Progress("Stream of demo", every=10, clock=clock)
+    return StreamProgress("Stream of demo", every=10, clock=clock)
 
 
 def test_progress_is_told_as_numbers_every_so_many_seconds(progress, clock, caplog):
