@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
-from airflow_provider_aiml.aws_task import check_place, has_jinja
+from airflow_provider_aiml.aws_task import check_place, has_jinja, task_identity
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -27,10 +27,13 @@ from airflow_provider_aiml.exceptions import (
     public_class,
 )
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy, is_open
+from airflow_provider_aiml.inference.identity import request_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
+
+    from airflow.sdk import Context
 
     from airflow_provider_aiml.inference.outputs import Location, Look, Wait
     from airflow_provider_aiml.inference.submissions import Submission
@@ -49,7 +52,8 @@ class AsyncOutputTask(ResultTask):
 
     :param result: ``location`` gives where the output is, ``body`` fetches and decodes it.
     :param output_uri: where to copy the output; it does not steer where SageMaker writes. For several
-        inferences it must end with ``/``. (templated)
+        inferences it must end with ``/``; the instances of a mapped task need a folder, or
+        ``{{ ti.map_index }}`` in the name. (templated)
     :param sqs_queue: the URL, ARN or name of an SQS queue that the endpoint's SNS success and error topics
         feed: a deferred wait goes on as soon as its notice comes, and looks at S3 every five minutes only
         until then. A wait in a worker does not use it. Default: None, there is none. (templated)
@@ -234,14 +238,30 @@ class AsyncOutputTask(ResultTask):
         except ValueError:
             raise OutputUnreadableError(f"{place} is not JSON any more", retryable=False) from None
 
-    def check_places(self, *, several: bool) -> None:
-        """Refuse what the outputs could not be given with, and a queue that is none."""
+    @property
+    def copied_name(self) -> str:
+        """The name that the copy gets in a folder, where it is known before the output is."""
+        return ""
+
+    def check_places(self, context: Context, *, several: bool) -> None:
+        """Refuse what the outputs could not be given with, and a queue that is none.
+
+        Of mapped instances that are given one object for their copies one takes it, which is written down
+        beside it.
+        """
         self.check_result()
         if self.sqs_queue is not None:
             check_queue(self.sqs_queue)
-        if self.output_uri and several and not self.output_uri.endswith("/"):
+        if not self.output_uri:
+            return
+        folder = self.output_uri.endswith("/")
+        if several and not folder:
             problem = Problem("output_uri", "one object for several inferences", "a folder, ending with '/'")
             raise RequestError("The outputs cannot be copied", problems=(problem,))
+        task = task_identity(context)
+        if task.map_index >= 0 and (self.copied_name or not folder):
+            uri = self.output_uri + (self.copied_name if folder else "")
+            self.place(context, uri, request_identity(task, "copy", {})).announce()
 
     def conclude(
         self,

@@ -129,7 +129,7 @@ class SubmissionTask(AsyncOutputTask):
 
     def _execute(self, context: Context, started: float) -> Any:
         with self.careful():
-            self.check_places(several=self.several)
+            self.check_places(context, several=self.several)
             limited = self.wait_for_completion and self.wait_timeout is not None
             until = started + (self.wait_timeout or 0) if limited else None
             submissions, there = self._submissions(context, started, until)

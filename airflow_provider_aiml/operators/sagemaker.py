@@ -336,6 +336,11 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         return any(getattr(self, source) is not None for source in _LISTS)
 
     @property
+    def copied_name(self) -> str:
+        """The name that the copy gets in a folder: a ``filename`` of one's own."""
+        return self.filename or ""
+
+    @property
     def ledger_folder(self) -> str | None:
         """A folder on S3 for what is submitted, for an Airflow that has no task state store."""
         return self.upload_to

@@ -95,9 +95,14 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         self._tells_of_permission = False
         """The triggerer tells of it otherwise, or the look before the first reschedule did."""
 
+    def execute(self, context: Context) -> Any:
+        """Begin, then look."""
+        with self.careful():
+            self.check_places(context, several=self._several)
+        return super().execute(context)
+
     def begin(self, *, resumed: bool) -> None:
         """Read what to wait for."""
-        self.check_places(several=self._several)
         self._submissions = read_submissions(self._awaited(), now=self.started)
         self._waits = {
             index: Wait(

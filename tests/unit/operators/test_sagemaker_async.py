@@ -86,6 +86,28 @@ def test_the_output_is_copied_to_a_place_of_ones_own(endpoint, read, deferrable,
     assert read(result["output_uri"].removeprefix("s3://bucket/")) == b'{"a":1}'
 
 
+@pytest.mark.parametrize(
+    "given", [{"output_uri": "s3://bucket/one"}, {"output_uri": "s3://bucket/", "filename": "one"}]
+)
+def test_mapped_instances_that_are_given_one_object_do_not_replace_each_others_copies(endpoint, read, given):
+    run(make(payload={"row": 0}, **given), map_index=0)
+    run(make(payload={"row": 0}, **given), map_index=0)
+
+    with pytest.raises(RequestError, match="output_uri: is one object for several mapped") as caught:
+        run(make(payload={"row": 1}, **given), map_index=1)
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert read("one") == b'{"row":0}'
+    assert b'{"row":1}' not in [call.body for call in endpoint.invocations("slow")]
+
+
+def test_mapped_instances_copy_into_one_folder(endpoint, read):
+    places = [run(make(output_uri="s3://bucket/copies/"), map_index=index)["output_uri"] for index in (0, 1)]
+
+    assert len(set(places)) == 2
+    assert read(f"{places[0].removeprefix('s3://bucket/')}.aiml.json") is None
+
+
 @both
 @pytest.mark.parametrize("quoted", [True, False])
 def test_a_failure_is_told_in_the_models_own_words_unless_they_shall_not(endpoint, deferrable, quoted):

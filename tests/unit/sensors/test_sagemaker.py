@@ -184,6 +184,17 @@ def test_outputs_of_the_same_name_do_not_overwrite_each_other(put, read):
     assert [read(key) for key in copies] == [b'"a"', b'"b"']
 
 
+def test_mapped_sensors_that_are_given_one_object_do_not_replace_each_others_copies(put, read):
+    for row in ("0", "1"):
+        put(f"out/{row}.json", row.encode())
+
+    run(make(inference="s3://bucket/out/0.json", output_uri="s3://bucket/copy"), map_index=0)
+    with pytest.raises(RequestError, match="output_uri: is one object for several mapped"):
+        run(make(inference="s3://bucket/out/1.json", output_uri="s3://bucket/copy"), map_index=1)
+
+    assert read("copy") == b"0"
+
+
 def test_one_object_for_several_outputs_is_refused_before_the_wait(aws):
     with pytest.raises(RequestError, match="output_uri: is one object for several inferences"):
         run(make(inference=["s3://bucket/a", "s3://bucket/b"], output_uri="s3://bucket/copy"))
