@@ -160,7 +160,7 @@ class EndpointApi:
         return build_template(self, surroundings or Surroundings())
 
     def check_templates(self) -> None:
-        """Parse every mapping template, and render the request ones with sample values of the parameters.
+        """Parse every mapping template, and render the request ones with samples of the parameters and body.
 
         :raises RequestError: one does not parse, or renders to something that is not JSON.
         """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.endpoint_api.error_mapping import integration_responses
 from airflow_provider_aiml.endpoint_api.gateway_variables import gateway_variables
+from airflow_provider_aiml.endpoint_api.sample_bodies import with_sample_body
 from airflow_provider_aiml.endpoint_api.velocity import TemplateFaultError, render
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.json_text import to_json
@@ -64,8 +65,11 @@ def template_field(content_type: str) -> str:
     return f"additional_request_templates[{content_type!r}]"
 
 
-def render_request(api: EndpointApi, request: Request) -> str:
-    """Give the body for the model; see :meth:`EndpointApi.render_request`."""
+def render_request(api: EndpointApi, request: Request, sample_body: Any = None) -> str:
+    """Give the body for the model; see :meth:`EndpointApi.render_request`.
+
+    :param sample_body: found wherever the template looks in the body; default: what is there.
+    """
     wanted = request.content_type.partition(";")[0].strip().lower()
     templates = {name.lower(): (name, text) for name, text in api.request_templates.items()}
     problems = list(_absent(api, request))
@@ -82,6 +86,8 @@ def render_request(api: EndpointApi, request: Request) -> str:
         context=_context(api, request.context),
         stage_variables=api.stage_variables,
     )
+    if sample_body is not None:
+        variables = with_sample_body(variables, sample_body)
     return _rendered(template, variables, template_field(name))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_aiml.endpoint_api.error_mapping import integration_responses
 from airflow_provider_aiml.endpoint_api.rendering import Request, render_request, template_field
+from airflow_provider_aiml.endpoint_api.sample_bodies import SAMPLE_BODIES
 from airflow_provider_aiml.endpoint_api.velocity import TemplateFaultError, parse
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.json_text import is_json
@@ -43,36 +45,49 @@ def _of_syntax(field: str, template: str) -> Iterator[Problem]:
 
 
 def _of_request(api: EndpointApi, content_type: str, template: str) -> Iterator[Problem]:
-    """Render with all declared parameters, and with the required ones alone.
-
-    A template that reads the body cannot be tried without one; that is what examples are for.
-    """
+    """Render with all declared parameters, and with the required ones alone."""
     field = template_field(content_type)
     problems = list(_of_syntax(field, template))
-    if not problems and not _READS_BODY.search(template):
+    look = _of_body if _READS_BODY.search(template) else _of_rendering
+    if not problems:
         required = {name for name, needed in api.parameters.items() if needed}
         for names, given in (
             (set(api.parameters), "all parameters"),
             (required, "the required parameters alone"),
         ):
-            problems = list(_of_rendering(api, field, content_type, names, given))
+            problems = list(look(api, field, _sample(names, content_type), given))
             if problems:
                 break
     yield from problems
 
 
-def _of_rendering(
-    api: EndpointApi, field: str, content_type: str, names: set[str], given: str
-) -> Iterator[Problem]:
+def _of_rendering(api: EndpointApi, field: str, request: Request, given: str) -> Iterator[Problem]:
     try:
-        rendered = render_request(api, _sample(names, content_type))
+        rendered = render_request(api, request)
     except RequestError as error:
         yield from error.problems
         return
-    if "json" in api.content_type and not is_json(rendered):
-        found = f"a template that gives no JSON for {given}"
-        allowed = "JSON for whatever the validator lets through; declare what it uses in request_parameters"
-        yield Problem(field, found, allowed)
+    if not _is_good(api, rendered):
+        yield _no_json(field, given)
+
+
+def _of_body(api: EndpointApi, field: str, request: Request, given: str) -> Iterator[Problem]:
+    """Render with sample bodies: one that gives JSON is enough, and one that it fails with may just not fit."""
+    verdicts = []
+    for body in SAMPLE_BODIES:
+        with suppress(RequestError):
+            verdicts.append(_is_good(api, render_request(api, request, body)))
+    if verdicts and not any(verdicts):
+        yield _no_json(field, f"{given}, whatever the body")
+
+
+def _is_good(api: EndpointApi, rendered: str) -> bool:
+    return "json" not in api.content_type or is_json(rendered)
+
+
+def _no_json(field: str, given: str) -> Problem:
+    allowed = "JSON for whatever the validator lets through; declare what it uses in request_parameters"
+    return Problem(field, f"a template that gives no JSON for {given}", allowed)
 
 
 def _sample(names: set[str], content_type: str) -> Request:

@@ -32,6 +32,59 @@ def test_good_templates_pass(changes: dict[str, Any]) -> None:
     api(**changes).check_templates()
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "$input.body",
+        "$input.json('$')",
+        '{"instances": $input.json("$.rows[?(@.x > 1)]")}',
+        '{"a": $input.path("$").a.b.get(0)[1], "b": $input.path("$.t").substring(3, 9)}',
+        '#set( $root = $input.path("$") ){"n": $root.rows.size(), "t": "$root.t.replaceAll("x", "y")"}',
+        '{"a": "$util.base64Decode($input.path("$.a"))"}',
+        '{"a": $util.parseJson($input.body).a}',
+        '[#foreach( $r in $input.path("$.rows") ){"x": $r.x}#if( $foreach.hasNext ),#end#end]',
+        '#set( $r = $input.path("$.r") )[#foreach( $x in $r )$x#if( $velocityCount < $r.size() ),#end#end]',
+        '#set( $r = $input.path("$.r") )[#foreach( $x in $r )$x#if( $velocityCount != $r.size() ),#end#end]',
+        '#set( $last = $input.path("$.r").size() - 1 )'
+        '[#foreach( $i in [0..$last] )$input.path("$.r").get($i)#if( $i < $last ),#end#end]',
+        '{#foreach( $k in $input.path("$").keySet() )"$k": "x"#if( $foreach.hasNext ),#end#end}',
+        '{#foreach( $e in $input.path("$").entrySet() )"$e.key": $e.value#if( $foreach.hasNext ),#end#end}',
+        '#if( $input.path("$.kind") == "a" ){"x": 1}#elseif( $input.path("$.kind") == "b" ){"y": 1}#end',
+        '#if( $input.path("$.kind").equals("a") ){"x": 1}#end',
+        '{"a": 1#if( $input.path("$.b") && $input.path("$.b") != "" ), "b": $input.json("$.b")#end}',
+        '{"a": 1#if( !$input.path("$.b") ), "b": 2#end}',
+    ],
+)
+def test_a_template_that_reads_the_body_passes_if_some_body_gives_json(template: str) -> None:
+    api(method="POST", request_mapping_template=template).check_templates()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"instances": $input.json("$.x")',
+        '{"a": [$input.json("$"),]}',
+        '{"x": $input.path("$.a"), "y" $input.params("user_id")}',
+        '[#foreach( $r in $input.path("$.rows") ){"x": $r.x},#end]',
+        '[#foreach( $r in $input.path("$.rows") )#if( $foreach.hasNext ),#end{"x": $r.x}#end]',
+        '#if( $input.path("$.kind") == "a" ){"x": 1#else{"y": 1#end',
+    ],
+)
+def test_a_template_that_reads_the_body_and_gives_no_json_for_any_is_named(template: str) -> None:
+    (problem,) = problems(method="POST", request_mapping_template=template)
+    assert problem.found == "a template that gives no JSON for all parameters, whatever the body"
+
+
+def test_a_template_that_reads_the_body_is_tried_without_its_optional_parameters_too() -> None:
+    (problem,) = problems(
+        method="POST",
+        request_mapping_template='{"x": $input.json("$"), "top": $input.params("top")}',
+        request_parameters={"top": False},
+    )
+    assert problem.found.endswith("for the required parameters alone, whatever the body")
+    assert "request_parameters" in problem.allowed
+
+
 def test_one_that_does_not_parse_is_named() -> None:
     (problem,) = problems(request_mapping_template="#if( $a")
     assert problem.field == "request_mapping_template"

@@ -1,0 +1,57 @@
+"""Bodies that fit any template, for a trial of one without knowing what its callers send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["SAMPLE_BODIES", "with_sample_body"]
+
+
+class _Anything(int):
+    """A 2 whose properties and elements are 2, as is what its methods give, and which loops over two of them.
+
+    So the count of a loop agrees with its size, and a comma that is missing or too many shows.
+    """
+
+    def __getitem__(self, key: Any) -> _Anything:
+        return self
+
+    def __call__(self, *arguments: Any) -> _Anything:
+        return self
+
+    def __iter__(self) -> Iterator[_Anything]:
+        return iter((self, self))
+
+    def __len__(self) -> int:
+        return 2
+
+
+class _Agreeing(_Anything):
+    """It equals every text that it is compared with, for templates with a branch for each value they know."""
+
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        from airspeed.operators import REPLACE_FORMAL_TEXT
+
+        # Airspeed's mark, which it compares with everything before it writes it.
+        return other != REPLACE_FORMAL_TEXT if isinstance(other, str) else int.__eq__(self, other) is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+SAMPLE_BODIES = (_Anything(2), _Agreeing(2))
+
+
+def with_sample_body(variables: Mapping[str, Any], body: Any) -> dict[str, Any]:
+    """Give a template's variables with ``body`` wherever it looks in the request's body."""
+
+    def anywhere(*_: Any) -> Any:
+        return body
+
+    reading = {**variables["input"], "body": body, "path": anywhere, "json": anywhere}
+    return {**variables, "input": reading, "util": {**variables["util"], "parseJson": anywhere}}
