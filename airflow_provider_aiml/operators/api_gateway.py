@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body
 from airflow_provider_aiml.aws_task import has_jinja
@@ -17,6 +18,8 @@ from airflow_provider_aiml.links.api_gateway import AccessLogLink, ApiLink, Stac
 from airflow_provider_aiml.stack_task import StackTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
     from airflow_provider_aiml.hooks.stack_calls import Operation
@@ -36,6 +39,18 @@ _VELOCITY_FIELDS = frozenset(
 _VELOCITY_OVERRIDES = frozenset({"RequestTemplates", "ResponseTemplates"})
 
 
+T = TypeVar("T", bound="Callable[..., None]")
+
+
+def _naming_properties(init: T) -> T:
+    """Name an API's properties in a signature: Airflow reads there what default_args and partial may give."""
+    signature = inspect.signature(init)
+    *own, rest = signature.parameters.values()
+    named = [inspect.Parameter(one.name, rest.KEYWORD_ONLY, default=None) for one in fields(EndpointApi)]
+    init.__signature__ = signature.replace(parameters=[*own, *named, rest])  # type: ignore[attr-defined]
+    return init
+
+
 class ApiGatewaySageMakerDeployOperator(StackTask):
     """Deploy an API in front of a SageMaker endpoint, or bring it up to date, in one CloudFormation stack.
 
@@ -51,8 +66,9 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
     was there before goes on serving. A try that follows a killed one picks its operation up.
 
     :param api: an :class:`~airflow_provider_aiml.endpoint_api.EndpointApi`, or its properties as a mapping;
-        or each property as an argument of its own. Mapping templates, those in ``overrides`` too, are not
-        rendered by Jinja. (templated)
+        or each property as an argument of its own, which goes before what ``api`` says. ``default_args`` and
+        ``.partial()`` take them, too; ``api`` goes before ``default_args``. Mapping templates, those in
+        ``overrides`` too, are not rendered by Jinja. (templated)
     :param examples: pairs of a request, as ``render_request`` takes it (``path``, ``query``, ``headers``,
         ``body``), and the body that the model should get. One that fails stops the deployment before the
         stack is looked at.
@@ -73,6 +89,7 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
     operator_extra_links = (StackLink(), ApiLink(), AccessLogLink())
     final_actions = frozenset({"create", "update"})
 
+    @_naming_properties
     def __init__(
         self,
         *,
@@ -85,7 +102,10 @@ class ApiGatewaySageMakerDeployOperator(StackTask):
     ) -> None:
         given = {name: kwargs.pop(name) for name in _API_FIELDS & kwargs.keys()}
         super().__init__(**kwargs)
-        properties = {**_properties(api), **given}
+        # What only default_args give does not change an API that is given whole.
+        defaults = kwargs.get("default_args", {})
+        chosen = {name: one for name, one in given.items() if name not in defaults or one != defaults[name]}
+        properties = {**given, **_properties(api), **chosen}
         self.mapping_templates = {name: properties.pop(name) for name in _VELOCITY_FIELDS & properties.keys()}
         self.override_templates: dict[tuple[Any, ...], Any] = {}
         if isinstance(properties.get("overrides"), Mapping):

@@ -218,6 +218,25 @@ def test_the_api_is_given_whole_as_a_mapping_or_property_by_property(given):
     assert task.api == api()
 
 
+def test_properties_given_one_by_one_can_be_mapped_and_stand_in_default_args():
+    without = {name: value for name, value in PROPERTIES.items() if name != "endpoint_name"}
+    with DAG("d", schedule=None, default_args={"tags": {"team": "a"}}):
+        mapped = ApiGatewaySageMakerDeployOperator.partial(task_id="t", stack_name="s", **without).expand(
+            endpoint_name=["one", "two"]
+        )
+    assert mapped.unmap({"endpoint_name": "two"}).api == api(endpoint_name="two", tags={"team": "a"})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        ApiGatewaySageMakerDeployOperator.partial(task_id="t", stack_name="s", colour="red")
+
+
+@pytest.mark.parametrize("whole", [api(endpoint_name="mine"), {**PROPERTIES, "endpoint_name": "mine"}])
+def test_default_args_do_not_change_an_api_that_is_given_whole(whole):
+    with DAG("d", schedule=None, default_args={"endpoint_name": "another"}):
+        task = ApiGatewaySageMakerDeployOperator(task_id="t", stack_name="s", api=whole)
+        changed = ApiGatewaySageMakerDeployOperator(task_id="u", stack_name="s", api=whole, name="new")
+    assert (task.api.endpoint_name, changed.api) == ("mine", api(endpoint_name="mine", name="new"))
+
+
 @pytest.mark.parametrize(
     ("properties", "field"),
     [
