@@ -30,6 +30,8 @@ Jinja in it is rendered.
 """
 HOOK_METHODS = {"ApiGatewaySageMakerHook": ("deploy", "describe", "invoke", "delete")}
 """Of the other hooks, the methods with a coroutine twin are what a DAG author calls."""
+ELSEWHERE: dict[str, tuple[type, ...]] = {"ApiGatewaySageMakerDeployOperator": (AwsTask, EndpointApi)}
+"""Classes whose arguments a task takes, and whose table is another one; of the other tasks every task's alone."""
 _FIELD = re.compile(r":(param|raises|returns?) ?([\w.]*):\s*(.*)")
 
 
@@ -138,7 +140,8 @@ def task_section(module: str, cls: type) -> Iterator[str]:
     """Describe an operator or sensor."""
     yield f"### {cls.__name__}\n\n`from {module} import {cls.__name__}`\n"
     yield from (f"{paragraph}\n" for paragraph in Documented.of(cls).prose)
-    yield from table(arguments(cls, frozenset(arguments(AwsTask))))
+    elsewhere = ELSEWHERE.get(cls.__name__, (AwsTask,))
+    yield from table(arguments(cls, frozenset(name for other in elsewhere for name in arguments(other))))
     yield from raised(lineage(cls))
 
 
