@@ -79,13 +79,15 @@ def gateway_variables(
 
 
 def _input(parameters: Any, body: str) -> dict[str, Any]:
+    headers = {name.lower(): value for name, value in dict.items(parameters["header"])}
+
     def params(name: str | None = None) -> Any:
         if name is None:
             return parameters
-        for place in ("path", "querystring", "header"):
+        for place in ("path", "querystring"):
             if name in parameters[place]:
                 return parameters[place][name]
-        return as_java("")
+        return headers.get(str(name).lower(), as_java(""))
 
     def at_path(path: str) -> Any:
         return as_java(select(_document(body), path))

@@ -72,7 +72,7 @@ def _of_rendering(api: EndpointApi, field: str, request: Request, given: str) ->
 
 
 def _of_body(api: EndpointApi, field: str, request: Request, given: str) -> Iterator[Problem]:
-    """Render with sample bodies: one that gives JSON is enough, and one that it fails with may just not fit."""
+    """Render with sample bodies: one that gives JSON is enough, and where it fails the body may not fit."""
     verdicts = []
     for body in SAMPLE_BODIES:
         with suppress(RequestError):

@@ -135,9 +135,16 @@ def test_every_required_parameter_that_is_absent_is_named() -> None:
     ]
 
 
-def test_a_header_is_found_whatever_its_case() -> None:
-    one = api(request_parameters={"header.X-Key": True}, request_mapping_template="{}")
-    assert one.render_request(path={"user_id": "1"}, headers={"x-key": "a"}) == "{}"
+@pytest.mark.parametrize("sent", ["X-Key", "x-key", "X-KEY"])
+@pytest.mark.parametrize("declared", ["X-Key", "x-key"])
+def test_a_header_is_found_whatever_its_case(declared: str, sent: str) -> None:
+    template = f'["$input.params("{declared}")"]'
+    one = api(request_parameters={f"header.{declared}": True}, request_mapping_template=template)
+    assert one.render_request(path={"user_id": "1"}, headers={sent: "a"}) == '["a"]'
+
+
+def test_a_query_parameter_is_found_by_its_own_case_alone() -> None:
+    assert rendered('["$input.params("top")"]', query={"Top": "1"}) == '[""]'
 
 
 def test_a_body_that_is_not_json_fails_where_the_template_reads_it_as_json() -> None:
