@@ -31,7 +31,7 @@ Jinja in it is rendered.
 HOOK_METHODS = {"ApiGatewaySageMakerHook": ("deploy", "describe", "invoke", "delete")}
 """Of the other hooks, the methods with a coroutine twin are what a DAG author calls."""
 ELSEWHERE: dict[str, tuple[type, ...]] = {"ApiGatewaySageMakerDeployOperator": (AwsTask, EndpointApi)}
-"""Classes whose arguments a task takes, and whose table is another one; of the other tasks every task's alone."""
+"""Whose arguments a task takes, too, that stand in another table: of all other tasks those of every task."""
 _FIELD = re.compile(r":(param|raises|returns?) ?([\w.]*):\s*(.*)")
 
 
