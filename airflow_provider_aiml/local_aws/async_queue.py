@@ -178,8 +178,8 @@ class AsyncQueue:
 
     async def _infer(self, inference: QueuedInference, target: Target) -> ContainerAnswer | None:
         """Run an inference; None if it was made to vanish."""
-        delay = self._faults.take(target, "delay")
-        await asyncio.sleep(delay.seconds if delay else inference.config.delay)
+        if not await self._faults.delay(target):
+            await asyncio.sleep(inference.config.delay)
         await self._flow.wait()
         if self._faults.take(target, "drop"):
             return None

@@ -99,7 +99,7 @@ class LocalAwsControl:
         return str(self._tell("add_fault", **arguments)["id"])
 
     def remove_fault(self, fault_id: str) -> bool:
-        """Let a fault happen no more; tell whether it still was to."""
+        """Let a fault happen no more, and end its delays; tell whether it was to happen, or did just then."""
         return bool(self._tell("remove_fault", fault_id=fault_id)["was_due"])
 
     def clear_faults(self) -> None:

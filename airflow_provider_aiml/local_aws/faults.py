@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from dataclasses import dataclass, field, replace
@@ -66,11 +67,11 @@ class Fault:
 
     :param operation: which requests, by :attr:`Target.operation` with or without its service; ``*`` and ``?``
         match.
-    :param kind: ``error``: AWS answers ``code``; ``delay``: wait ``seconds``, then go on; ``model_error``:
-        the container is not asked, its answer is taken to be ``status`` and ``message``; ``drop``: reset the
-        connection before anything ran; ``lose_answer``: do it, then reset the connection instead of
-        answering; ``truncate``: answer only the first ``keep_bytes`` of the body, or of a stream the first
-        ``keep_bytes`` pieces.
+    :param kind: ``error``: AWS answers ``code``; ``delay``: wait ``seconds``, or until the fault is
+        removed, then go on; ``model_error``: the container is not asked, its answer is taken to be
+        ``status`` and ``message``; ``drop``: reset the connection before anything ran; ``lose_answer``:
+        do it, then reset the connection instead of answering; ``truncate``: answer only the first
+        ``keep_bytes`` of the body, or of a stream the first ``keep_bytes`` pieces.
         For ``sagemaker:AsyncInference``, the running of a queued inference: ``delay``, ``model_error``,
         ``expire`` (its time to live has passed), ``drop`` (it never runs, nothing is written) and
         ``lose_answer`` (it runs, nothing is written).
@@ -130,6 +131,7 @@ class Faults:
         self._clock = clock
         self._ids = itertools.count(1)
         self._due: dict[str, tuple[Fault, float | None]] = {}
+        self._delays: set[tuple[str, asyncio.Event]] = set()
 
     def add(self, fault: Fault) -> str:
         """Have ``fault`` happen from now on; give its id."""
@@ -139,22 +141,48 @@ class Faults:
         return fault_id
 
     def remove(self, fault_id: str) -> bool:
-        """Let a fault happen no more; tell whether it still was to."""
-        return self._due.pop(fault_id, None) is not None
+        """Let a fault happen no more, and end its delays; tell whether it was to happen, or did just then."""
+        ended = [over for one, over in self._delays if one == fault_id]
+        for over in ended:
+            over.set()
+        return self._due.pop(fault_id, None) is not None or bool(ended)
 
     def clear(self) -> None:
         """Let nothing go wrong any more."""
         self._due.clear()
+        for _, over in self._delays:
+            over.set()
+
+    async def delay(self, target: Target) -> bool:
+        """Wait as a ``delay`` that is due for ``target`` has it; tell whether there was one."""
+        taken = self._take(target, "delay")
+        if taken is None:
+            return False
+        fault_id, fault = taken
+        under_way = fault_id, asyncio.Event()
+        self._delays.add(under_way)
+        try:
+            async with asyncio.timeout(fault.seconds):
+                await under_way[1].wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._delays.discard(under_way)
+        return True
 
     def take(self, target: Target, *kinds: FaultKind) -> Fault | None:
         """Give the first fault of ``kinds`` that is due for ``target``, and count it as happened."""
+        taken = self._take(target, *kinds)
+        return taken[1] if taken else None
+
+    def _take(self, target: Target, *kinds: FaultKind) -> tuple[str, Fault] | None:
         now = self._clock()
         for fault_id, (fault, ends) in list(self._due.items()):
             if ends is not None and now >= ends:
                 del self._due[fault_id]
             elif fault.kind in kinds and fault.matches(target):
                 self._count_down(fault_id, fault, ends)
-                return fault
+                return fault_id, fault
         return None
 
     def _count_down(self, fault_id: str, fault: Fault, ends: float | None) -> None:

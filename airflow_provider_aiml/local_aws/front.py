@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -110,8 +109,7 @@ class Front:
         return await self._services[operation.service](target, members, request)
 
     async def _fail_before(self, target: Target) -> None:
-        if fault := self._faults.take(target, "delay"):
-            await asyncio.sleep(fault.seconds)
+        await self._faults.delay(target)
         if self._faults.take(target, "drop"):
             raise ConnectionDroppedError
         if fault := self._faults.take(target, "error"):

@@ -224,8 +224,7 @@ class Engine:
     async def _suffer(self, what: str, name: str) -> None:
         """Let a fault happen to a resource."""
         target = Target(f"cloudformation:{what}", name)
-        if fault := self._faults.take(target, "delay"):
-            await asyncio.sleep(fault.seconds)
+        await self._faults.delay(target)
         if fault := self._faults.take(target, "error"):
             raise ResourceFailedError(fault.message or f"{fault.code} on demand")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from airflow_provider_aiml.local_aws import ControlError
 from airflow_provider_aiml.local_aws.faults import Fault, Faults, Target
@@ -293,3 +295,28 @@ def test_a_fault_for_one_resource_and_prefix_hits_no_other(resource, prefix, key
     hit = fault.matches(Target("s3:GET", resource, key))
 
     assert hit == (resource == "the-bucket" and key.startswith(prefix))
+
+
+@pytest.mark.parametrize("end", [lambda faults, it: faults.remove(it), lambda faults, it: faults.clear()])
+def test_delays_that_are_under_way_end_with_their_fault(end):
+    async def delayed() -> list[bool]:
+        faults = Faults()
+        fault_id = faults.add(Fault("s3:GET", "delay", seconds=3600, count=2))
+        waiting = [asyncio.create_task(faults.delay(Target("s3:GET"))) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        end(faults, fault_id)
+        return await asyncio.gather(*waiting, faults.delay(Target("s3:GET")))
+
+    assert asyncio.run(delayed()) == [True, True, False]
+
+
+def test_a_removal_tells_whether_a_delay_was_under_way():
+    async def removed(seconds: float) -> bool:
+        faults = Faults()
+        fault_id = faults.add(Fault("s3:GET", "delay", seconds=seconds))
+        waiting = asyncio.create_task(faults.delay(Target("s3:GET")))
+        await asyncio.wait([waiting], timeout=None if seconds < 1 else 0)
+        return faults.remove(fault_id)
+
+    assert [asyncio.run(removed(seconds)) for seconds in (3600, 0.001)] == [True, False]
