@@ -119,10 +119,15 @@ def table(rows: dict[str, tuple[str, str]]) -> Iterator[str]:
     """Draw arguments."""
     yield "| argument | default | meaning |\n| --- | --- | --- |"
     for name, (default, meaning) in rows.items():
-        if default not in ("`None`", "`''`"):
-            meaning = re.sub(r" Default: [^.]*\.(?= \(|$)", "", meaning)
-        yield f"| `{name}` | {default} | {meaning.replace('|', chr(92) + '|')} |"
+        yield f"| `{name}` | {default} | {once(meaning, default).replace('|', chr(92) + '|')} |"
     yield ""
+
+
+def once(meaning: str, default: str) -> str:
+    """Leave out of a meaning the default that stands beside it."""
+    said = re.search(r" Default: ([^.]*)\.(?= \(|$)", meaning)
+    same = said and said[1].replace(",", "").strip("`") == default.strip("`'")
+    return meaning.replace(said[0], "") if said and same else meaning
 
 
 def raised(classes: list[type]) -> Iterator[str]:
@@ -163,7 +168,8 @@ def method_section(cls: type, name: str) -> Iterator[str]:
     yield f"**`{name}`**{twin}: {' '.join(told.prose)}\n"
     given = dict(defaults(method))
     yield from (
-        f"- `{one}`{f', default {given[one]}' if given.get(one, '**')[0] == '`' else ''}: {meaning}"
+        f"- `{one}`{f', default {given[one]}' if '`' in given.get(one, '') else ''}: "
+        f"{once(meaning, given.get(one, ''))}"
         for one, meaning in told.params.items()
     )
     if told.returns:
