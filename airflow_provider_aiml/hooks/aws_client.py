@@ -23,7 +23,7 @@ from airflow.exceptions import (  # type: ignore[attr-defined]  # re-exported th
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from botocore.loaders import Loader, create_loader
 
 from airflow_provider_aiml.exceptions import AwsConfigurationError, InferenceError
@@ -276,6 +276,18 @@ class S3Hook(CompanionHook):
     """S3, where inputs, outputs and kept answers are."""
 
     client_type = "s3"
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        """Make a session that has a region.
+
+        Without one S3, alone of all services, would go on: to buckets of us-east-1, or into a time-out.
+
+        :raises NoRegionError: there is none anywhere.
+        """
+        session = super().get_session(region_name=region_name, deferrable=deferrable)
+        if not (session.get_config_variable("region") if deferrable else session.region_name):
+            raise NoRegionError
+        return session
 
     @property
     def fingerprint(self) -> str:

@@ -119,6 +119,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
     def look_at_all(self) -> bool:
         """Look at what is still awaited, at a long list from the triggerer; say whether S3 had a fault."""
         if self.deferrable and len(self._waits) > LOOKED_AT_FIRST:
+            _ = self.s3  # a connection or a region that is missing is said here, not by the triggerer
             self.hand_over()
         faulty = False
         for index, wait, seen in self.look_at_each(self._waits):

@@ -230,6 +230,20 @@ def test_what_cannot_be_waited_for_is_refused_before_the_wait(aws, inference, de
     assert aws.request_counts() == {}
 
 
+NO_REGION = '{"conn_type": "aws", "login": "key", "password": "secret"}'
+
+
+@both
+@pytest.mark.parametrize("many", [1, 60])
+def test_without_a_region_nothing_is_looked_for(monkeypatch, deferrable, many):
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", NO_REGION)
+    waited_for = [submitted(str(number)) for number in range(many)]
+
+    with pytest.raises(AwsConfigurationError, match=r"no region.*set region_name on the task") as caught:
+        run(make(inference=waited_for, deferrable=deferrable, aws_conn_id="mine"))
+    assert isinstance(caught.value, AirflowFailException)
+
+
 def test_a_failure_location_alone_is_watched_too(put):
     put("err/1", b"out of memory")
 
@@ -450,6 +464,14 @@ class TestDeferral:
         with pytest.raises(AwsConfigurationError, match="'going'") as caught:
             resume(make(), deferral, event)
         assert isinstance(caught.value, AirflowFailException)
+
+    def test_a_connection_that_lost_its_region_ends_the_wait_at_once(self, aws, s3, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_MINE", aws.connection_uri)
+        deferral = defer(make(deferrable=True, aws_conn_id="mine"))
+        monkeypatch.setenv("AIRFLOW_CONN_MINE", NO_REGION)
+
+        with pytest.raises(AwsConfigurationError, match="no region"):
+            resume(make(), deferral, event_of(deferral.trigger))
 
     def test_without_its_deferral_s_kwargs_it_resumes_as_well(self, aws, put):
         deferral = defer(make(deferrable=True))
