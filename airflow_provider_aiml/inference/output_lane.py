@@ -14,9 +14,10 @@ import math
 import random
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_aiml.inference.output_facts import BucketFacts
 from airflow_provider_aiml.inference.output_keys import Shelf
 from airflow_provider_aiml.inference.output_look import combine, head_answer
-from airflow_provider_aiml.inference.output_scan import BucketFacts, Heads, ListPage, Pass, Walk
+from airflow_provider_aiml.inference.output_scan import Heads, ListPage, Pass, Walk
 from airflow_provider_aiml.inference.outputs import (
     CREDENTIAL_CODES,
     LIST_BUCKET_HINT,
@@ -250,9 +251,11 @@ class Lane:
             cohort.due = now
             return True
         self.renewed = refused
-        self.output.on_pass(outputs.stop or (failures.stop if same_bucket else None), now)
-        if not same_bucket:
-            self.failure.on_pass(failures.stop, now)
+        if same_bucket:
+            self.output.on_pass(_trouble(outputs, failures), now)
+        else:
+            self.output.on_pass(_trouble(outputs), now)
+            self.failure.on_pass(_trouble(failures), now)
         await self._settle(cohort, outputs, failures)
         return refused
 
@@ -297,15 +300,15 @@ class Lane:
                 for waiter in cohort.outputs.at(key):
                     look = _NOTHING if clean else _look_of(waiter, outputs, failures)
                     if not self._look(waiter, look):
-                        self._schedule(waiter, cohort, loop.time())
+                        self._schedule(waiter, cohort, look, loop.time())
             behind = keys[-1]
             await asyncio.sleep(0)
 
-    def _schedule(self, waiter: Waiter, cohort: Cohort, now: float) -> None:
+    def _schedule(self, waiter: Waiter, cohort: Cohort, look: Look, now: float) -> None:
         """Say when a wait is looked at next. An error of the waiter's own ends only this wait."""
         waiter.polls += 1
         try:
-            interval, due = self._next_look(waiter, now)
+            interval, due = self._next_look(waiter, look, now)
             last_look = now + waiter.deadline - waiter.clock()
             if due > last_look:
                 interval, due = None, max(now, math.ceil(last_look / SHORTEST) * SHORTEST)
@@ -317,10 +320,14 @@ class Lane:
             cohort.remove(waiter)
             self._cohort(("at", due) if interval is None else interval, due, interval).add(waiter)
 
-    def _next_look(self, waiter: Waiter, now: float) -> tuple[float | None, float]:
+    def _next_look(self, waiter: Waiter, look: Look, now: float) -> tuple[float | None, float]:
         schedule = waiter.schedule
-        if schedule.exponential_backoff:
-            delay = max(SHORTEST, schedule.delay(waiter.polls, waiter.before))
+        pause = 0.0
+        if look.seen is Seen.FAULT and max(self.output.not_before, self.failure.not_before) <= now:
+            # Not the bucket is at fault, which would be left alone, but the wait's own folder.
+            pause = min(LONGEST_BACK_OFF, 2.0 ** min(waiter.faults, 10))
+        if schedule.exponential_backoff or pause > schedule.interval:
+            delay = max(SHORTEST, pause, schedule.delay(waiter.polls, waiter.before))
             grid = 2.0 ** math.floor(math.log2(delay / 4))  # so that waits of like delays share a pass
             return None, math.floor((now + delay) / grid) * grid
         interval = max(SHORTEST, schedule.interval)
@@ -331,6 +338,14 @@ class Lane:
         offset = self._phase * interval
         due = offset + (math.floor((now - offset) / interval) + 1) * interval
         return due if due - now > interval / 100 else due + interval  # a quotient may round down to "now"
+
+
+def _trouble(*passes: Pass) -> Look | None:
+    """Give why a bucket is to be left alone: it cannot be asked, or nothing that was asked was answered."""
+    stop = next((one.stop for one in passes if one.stop is not None), None)
+    if stop is not None or any(one.answered for one in passes):
+        return stop
+    return next((one.first_fault for one in passes if one.first_fault is not None), None)
 
 
 def _look_of(waiter: Waiter, outputs: Pass, failures: Pass) -> Look:

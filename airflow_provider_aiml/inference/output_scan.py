@@ -8,6 +8,13 @@ The rule, in full:
   HEAD.
 * A LIST's prefix is the first segment of the key's path. Where that is refused, it grows by a segment; where
   the key's own folder is refused, its keys are asked for by HEAD. A refusal is forgotten after ten minutes.
+* Where LIST fails otherwise, the fault is that prefix's and no other's: its keys are asked for by HEAD. Of
+  more than fifty keys only where it fails for the third time in a row: until then they are left in doubt.
+  Where HEAD serves, LIST is not tried again for half a minute, then for longer and longer.
+* Where HEAD fails for every key of a step, the rest of the last one's folder is left in doubt. Sixteen steps
+  in a row without an answer, the later ones of four keys, end the pass: the bucket cannot be asked. So does,
+  at once, what says that of all its keys: refused credentials, SlowDown, a missing bucket, HEADs that do not
+  reach S3.
 * HEAD is taken where it needs no more calls: when a prefix's last pass by LIST took at least as many pages as
   there are keys pending in it now (few pending among many old objects). A prefix that is new, or whose last
   pass by LIST is ten minutes ago, is passed by LIST, which alone can tell a missing bucket from a missing
@@ -21,7 +28,8 @@ See https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.inference.output_look import unexplained
@@ -30,9 +38,10 @@ from airflow_provider_aiml.inference.outputs import CREDENTIAL_CODES, FATAL_CODE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_aiml.inference.output_facts import BucketFacts
     from airflow_provider_aiml.inference.output_keys import Shelf
 
-__all__ = ["BucketFacts", "Heads", "ListPage", "Pass", "Walk"]
+__all__ = ["Heads", "ListPage", "Pass", "Walk"]
 
 PAGE_KEYS = 400
 """Keys a page: to parse them holds an event loop for 4 ms without their dates, and for 20 with them."""
@@ -40,55 +49,16 @@ PAGE_KEYS = 400
 HEADS_AT_ONCE = 50
 """Keys that are asked for by HEAD in one step."""
 
-_MEMORY = 600.0  # seconds for which a refusal or a page count is believed
-_MOST_FACTS = 4096  # prefixes remembered a bucket
+_PATIENCE = 3  # faults of a LIST in a row after which any number of keys is asked for by HEAD
+_FAULTY_STEPS = 16  # steps in a row without an answer that end a pass
+_PROBES = 4  # keys that are asked for by HEAD after a step without an answer
 _LANES = 4  # walks side by side in one pass
 _PAGES_PER_LANE = 16  # expected pages that justify one more walk
 _STOPPING_CODES = (CREDENTIAL_CODES | SLOW_DOWN_CODES | FATAL_CODES.keys()) - {"ParamValidationError"}
+_UNREACHABLE = frozenset(
+    {"ConnectTimeoutError", "EndpointConnectionError", "ReadTimeoutError", "TimeoutError"}
+)
 _NOTHING = Look(Seen.NOTHING)
-
-
-@dataclass(slots=True)
-class BucketFacts:
-    """What earlier passes learned of one bucket.
-
-    :param unordered: its LIST does not come in order (directory buckets), so HEAD serves.
-    """
-
-    refused: dict[str, float] = field(default_factory=dict)
-    pages: dict[tuple[Seen, str], tuple[int, float]] = field(default_factory=dict)
-    unordered: bool = False
-
-    def list_prefix(self, key: str, now: float) -> str | None:
-        """Give the shortest prefix of ``key`` for which LIST was not refused; None: HEAD must serve."""
-        if self.unordered:
-            return None
-        end = key.find("/") + 1
-        while True:
-            prefix = key[:end]
-            refused_at = self.refused.get(prefix)
-            if refused_at is None or now - refused_at > _MEMORY:
-                return prefix
-            end = key.find("/", end) + 1
-            if end == 0:
-                return None
-
-    def refuse(self, prefix: str, now: float) -> None:
-        """Remember that LIST of ``prefix`` is not allowed."""
-        if len(self.refused) >= _MOST_FACTS:
-            self.refused.clear()
-        self.refused[prefix] = now
-
-    def expected_pages(self, seen: Seen, prefix: str, now: float) -> int:
-        """Give how many pages the last pass by LIST took; 0 where that is not known."""
-        count, counted_at = self.pages.get((seen, prefix), (0, now))
-        return count if now - counted_at <= _MEMORY else 0
-
-    def learn_pages(self, seen: Seen, prefix: str, count: int, now: float) -> None:
-        """Remember how many pages a pass by LIST took."""
-        if len(self.pages) >= _MOST_FACTS:
-            self.pages.clear()
-        self.pages[(seen, prefix)] = (count, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +101,10 @@ class Pass:
         self.fault = fault
         self.doubts: dict[str, Look] = {}
         self.explained = False
+        self.answered = False
+        self.first_fault = fault
+        self.list_faults: dict[str, int] = {}
+        self._faulty_steps = 0
         self._pages: dict[str, int] = {}
         self._expected: dict[str, bool] = {}
         borders = shelf.keys.borders(self._walk_count())
@@ -150,7 +124,8 @@ class Pass:
         """Decide once a pass whether the keys of ``prefix`` are asked for by LIST."""
         if prefix not in self._expected:
             pending = self.shelf.keys.count(prefix, end)
-            self._expected[prefix] = self.facts.expected_pages(self.seen, prefix, self.now) < pending
+            fewer = self.facts.expected_pages(self.seen, prefix, self.now) < pending
+            self._expected[prefix] = fewer and not self.facts.list_fails(prefix, self.now)
         return self._expected[prefix]
 
     def give_up_listing(self, prefix: str) -> None:
@@ -161,33 +136,59 @@ class Pass:
         """Count a page."""
         self._pages[prefix] = self._pages.get(prefix, 0) + 1
 
+    def on_answer(self) -> None:
+        """Take note of a step that was answered, for one key at least."""
+        self.answered = True
+        self._faulty_steps = 0
+
+    def on_fault(self, fault: Look) -> bool:
+        """Take note of a step that was not answered; say whether there have been enough of them."""
+        self.first_fault = self.first_fault or fault
+        self._faulty_steps += 1
+        return self._faulty_steps >= _FAULTY_STEPS
+
+    @property
+    def heads_at_once(self) -> int:
+        """How many keys the next step by HEAD asks for."""
+        return _PROBES if self._faulty_steps else HEADS_AT_ONCE
+
+    def on_list_fault(self, prefix: str) -> int:
+        """Take note of a fault of a LIST; give in how many passes in a row it failed."""
+        if prefix not in self.list_faults:
+            self.list_faults[prefix] = self.facts.list_failed(prefix)
+        return self.list_faults[prefix]
+
     def look_at(self, key: str) -> Look:
         """Say what the pass, now over, saw of a key that it did not find."""
         if self.fault is not None:
             return self.fault
-        return self.doubts.get(key) or next((w.broken for w in self.walks if w.misses(key)), None) or _NOTHING
+        return self.doubts.get(key) or next(filter(None, (w.doubt(key) for w in self.walks)), _NOTHING)
 
     @property
     def clean(self) -> bool:
         """Whether every key was asked for and answered plainly."""
-        return self.stop is None and not self.doubts
+        return self.fault is None and not self.doubts and not any(walk.gaps for walk in self.walks)
 
     @property
     def stop(self) -> Look | None:
-        """The fault that ended the pass early; None if none did."""
+        """The fault of the whole bucket that ended the pass early; None if none did."""
         return self.fault or next((walk.broken for walk in self.walks if walk.broken is not None), None)
 
     def close(self) -> None:
         """Remember how many pages each prefix took, now that the pass is over."""
         if self.stop is None:
             for prefix, count in self._pages.items():
-                self.facts.learn_pages(self.seen, prefix, count, self.now)
+                if prefix not in self.list_faults:
+                    self.facts.learn_pages(self.seen, prefix, count, self.now)
 
 
 class Walk:
-    """A walk over the pending keys from ``start`` to before ``end``: gives steps, takes answers."""
+    """A walk over the pending keys from ``start`` to before ``end``: gives steps, takes answers.
 
-    __slots__ = ("_asked", "_cursor", "_end", "_over", "_reached", "_step", "broken")
+    Its ``gaps`` are the ranges in which it asked for nothing, each with the reason.
+    """
+
+    __slots__ = ("_asked", "_cursor", "_end", "_over", "_reached", "_step", "broken", "gaps")
 
     def __init__(self, over: Pass, start: str, end: str | None) -> None:
         self._over = over
@@ -197,6 +198,7 @@ class Walk:
         self._asked = ""
         self._step: ListPage | Heads | None = None
         self.broken: Look | None = None
+        self.gaps: list[tuple[str, str | None, Look]] = []
 
     def next_step(self) -> ListPage | Heads | None:
         """Give the next call or calls to make; None when the walk is over."""
@@ -224,7 +226,7 @@ class Walk:
             self._over.tally(prefix)
             return ListPage(prefix, max(_before(key), self._reached))
         keys = [key]
-        for other in self._over.shelf.keys.behind(key, HEADS_AT_ONCE - 1):
+        for other in self._over.shelf.keys.behind(key, self._over.heads_at_once - 1):
             if self._end is not None and other >= self._end:
                 break
             if self._over.facts.list_prefix(other, self._over.now) != prefix:
@@ -241,8 +243,13 @@ class Walk:
         """
         step = self._step
         assert isinstance(step, ListPage)
-        if step.explain:
-            return []
+        if not step.explain:
+            self._over.on_answer()
+            self._over.facts.list_served(step.prefix)
+            self._advance(step, page, truncated)
+        return [key for key in page if key in self._over.shelf]
+
+    def _advance(self, step: ListPage, page: Sequence[str], truncated: bool) -> None:
         last = page[-1] if page else ""
         if page and (page[0] <= step.start_after or last < page[0]):
             self._over.facts.unordered = True
@@ -253,18 +260,45 @@ class Walk:
             self._cursor = max(self._cursor or "", last + "\0")
         else:
             self._over.give_up_listing(step.prefix)
-        return [key for key in page if key in self._over.shelf]
 
     def on_list_error(self, answer: Look) -> None:
         """Take what went wrong with a :class:`ListPage`: a 403, or a fault."""
         step = self._step
         assert isinstance(step, ListPage)
-        if answer.seen is Seen.FAULT:
-            self.broken = answer
+        if answer.seen is not Seen.FAULT:
+            if not step.explain:
+                self._over.facts.refuse(step.prefix, self._over.now)
+        elif answer.code in _STOPPING_CODES:
+            self._break(answer)
             if step.explain:
                 self._over.fault = answer
         elif not step.explain:
-            self._over.facts.refuse(step.prefix, self._over.now)
+            self._on_list_fault(step.prefix, answer)
+
+    def _on_list_fault(self, prefix: str, fault: Look) -> None:
+        over = self._over
+        left = over.shelf.keys.count(self._cursor or "", self._at_most(_behind(prefix)))
+        if over.on_list_fault(prefix) >= _PATIENCE or left <= HEADS_AT_ONCE:
+            over.give_up_listing(prefix)
+        else:
+            self._skip(prefix, fault)
+        if over.on_fault(fault):
+            self._break(fault)
+
+    def _skip(self, prefix: str, fault: Look) -> None:
+        """Leave what comes next under ``prefix`` in doubt."""
+        assert self._cursor is not None
+        end = self._at_most(_behind(prefix))
+        self.gaps.append((self._cursor, end, fault))
+        self._cursor = end
+
+    def _at_most(self, end: str | None) -> str | None:
+        return min((one for one in (end, self._end) if one is not None), default=None)
+
+    def _break(self, fault: Look) -> None:
+        self.broken = fault
+        if self._cursor is not None:
+            self.gaps.append((self._cursor, self._end, fault))
 
     def on_heads(self, looks: Sequence[Look]) -> list[str]:
         """Take the answers to :class:`Heads`, in its order.
@@ -282,18 +316,39 @@ class Walk:
                 if unexplained(look):
                     self._asked = key
         faults = [look for look in looks if look.seen is Seen.FAULT]
-        serious = [look for look in faults if look.code in _STOPPING_CODES]
         self._cursor = step.keys[-1] + "\0"
-        to_be_explained = self._asked and not self._over.explained
-        if not to_be_explained and (serious or len(faults) == len(looks)):
-            self.broken = (serious or faults)[0]
+        if len(faults) < len(looks):
+            self._on_served(step.keys[0])
+        if not self._asked or self._over.explained:
+            self._on_head_faults(step.keys[-1], faults, everywhere=len(faults) == len(looks))
         return found
 
-    def misses(self, key: str) -> bool:
-        """Whether the walk broke off before it reached ``key``, which lies on its way."""
-        if self.broken is None or self._cursor is None:
-            return False
-        return key >= self._cursor and (self._end is None or key < self._end)
+    def _on_served(self, key: str) -> None:
+        over = self._over
+        over.on_answer()
+        if over.list_faults and (prefix := over.facts.list_prefix(key, over.now)) in over.list_faults:
+            over.facts.heads_serve(prefix, over.now)
+
+    def _on_head_faults(self, last: str, faults: Sequence[Look], *, everywhere: bool) -> None:
+        over = self._over
+        serious = [look for look in faults if look.code in _STOPPING_CODES]
+        if everywhere and not serious:
+            over.facts.forget_pages(over.seen, over.facts.list_prefix(last, over.now))
+            serious = [look for look in faults if look.code in _UNREACHABLE]
+            if over.on_fault(faults[0]):
+                serious = list(faults)
+            elif folder := last[: last.rfind("/") + 1]:
+                self._skip(folder, faults[0])
+        if serious:
+            self._break(serious[0])
+
+    def doubt(self, key: str) -> Look | None:
+        """Give why the walk did not ask for ``key``; None if it did, or if that was not its way."""
+        at = bisect_right(self.gaps, key, key=lambda gap: gap[0]) - 1
+        if at < 0:
+            return None
+        _, end, fault = self.gaps[at]
+        return fault if end is None or key < end else None
 
 
 def _before(key: str) -> str:

@@ -233,7 +233,7 @@ class Wait:
     :param started: seconds since the epoch, for the message of an expired wait. Default: the first look.
     """
 
-    __slots__ = ("_faults", "_forbidden", "_noticed", "_started", "deadline", "inference", "max_faults")
+    __slots__ = ("_forbidden", "_noticed", "_started", "deadline", "faults", "inference", "max_faults")
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class Wait:
         self.deadline = deadline
         self.max_faults = max_faults
         self._started = started
-        self._faults = 0
+        self.faults = 0
         self._forbidden = False
         self._noticed = False
 
@@ -275,7 +275,7 @@ class Wait:
             if (error := self._after_fault(look.code or "unknown")) is not None:
                 return Verdict("unreadable", error)
         else:
-            self._faults = 0
+            self.faults = 0
             self._forbidden = self._forbidden or look.seen is Seen.FORBIDDEN
         return Verdict("expired", self._expiry(look, now)) if now >= self.deadline else None
 
@@ -286,17 +286,17 @@ class Wait:
         )
 
     def _after_fault(self, code: str) -> OutputUnreadableError | None:
-        self._faults += 1
+        self.faults += 1
         facts: dict[str, Any] = {"code": code, "inference_id": self.inference.inference_id}
         where = self._watched()
         if (cure := FATAL_CODES.get(code)) is not None:
             return OutputUnreadableError(
                 f"S3 cannot be asked for {where}", retryable=False, hint=cure, **facts
             )
-        if self.max_faults is None or self._faults < self.max_faults:
+        if self.max_faults is None or self.faults < self.max_faults:
             return None
         hint = "check the connection's credentials" if code in CREDENTIAL_CODES else None
-        message = f"S3 could not be asked for {where}, {self._faults} times in a row"
+        message = f"S3 could not be asked for {where}, {self.faults} times in a row"
         return OutputUnreadableError(message, hint=hint, **facts)
 
     def _expiry(self, look: Look, now: float) -> OutputExpiredError:

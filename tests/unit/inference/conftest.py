@@ -58,6 +58,8 @@ class FakeS3:
         self.faults: dict[str, list[BaseException | None]] = {}
         self.may_list: Callable[[str], bool] = lambda prefix: True
         self.may_get = True
+        self.at_fault: dict[tuple[str, str], float] = {}
+        """Operation and bucket/prefix that answers 500 until a moment of the loop's clock."""
         self.opened = 0
         self.closed = 0
         self.open_errors: list[BaseException | None] = []
@@ -94,6 +96,10 @@ class FakeS3:
         planned = self.faults.get(request["Bucket"])
         if planned and (fault := planned.pop(0)) is not None:
             raise fault
+        where = f"{request['Bucket']}/{request.get('Key', request.get('Prefix'))}"
+        for (faulty, prefix), until in self.at_fault.items():
+            if faulty == operation and where.startswith(prefix) and asyncio.get_running_loop().time() < until:
+                raise error("InternalError", 500, operation)
 
     async def head_object(self, **request: Any) -> dict[str, Any]:
         await self._call("head_object", request)

@@ -6,8 +6,9 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow_provider_aiml.inference.output_facts import BucketFacts
 from airflow_provider_aiml.inference.output_keys import Shelf
-from airflow_provider_aiml.inference.output_scan import BucketFacts, Heads, ListPage, Pass, _behind
+from airflow_provider_aiml.inference.output_scan import Heads, ListPage, Pass, _behind
 from airflow_provider_aiml.inference.outputs import Look, Seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ABSENT = Look(Seen.NOTHING)
 THERE = Look(Seen.OUTPUT)
 REFUSED = Look(Seen.FORBIDDEN, "AccessDenied")
+BROKEN = Look(Seen.FAULT, "InternalError")
 
 
 def shelf_of(keys: Iterable[str]) -> Shelf[Any]:
@@ -33,6 +35,7 @@ class Bucket:
     def __init__(self, keys: Iterable[str], may_list: Callable[[str], bool] = lambda prefix: True) -> None:
         self.keys = sorted(keys)
         self.may_list = may_list
+        self.no_list = self.no_head = ()
         self.lists: list[ListPage] = []
         self.heads = 0
         self.page = 0
@@ -43,15 +46,27 @@ class Bucket:
             while (step := walk.next_step()) is not None:
                 if isinstance(step, Heads):
                     self.heads += len(step.keys)
-                    found += walk.on_heads([THERE if key in self.keys else ABSENT for key in step.keys])
+                    found += walk.on_heads([self._head(key) for key in step.keys])
                 else:
                     found += self._list(walk, step)
         over.close()
         assert len(found) == len(set(found))
         return set(found)
 
+    @property
+    def calls(self) -> int:
+        return len(self.lists) + self.heads
+
+    def _head(self, key: str) -> Look:
+        if key.startswith(self.no_head):
+            return BROKEN
+        return THERE if key in self.keys else ABSENT
+
     def _list(self, walk: Any, step: ListPage) -> list[str]:
         self.lists.append(step)
+        if step.prefix.startswith(self.no_list):
+            walk.on_list_error(BROKEN)
+            return []
         if not self.may_list(step.prefix):
             walk.on_list_error(REFUSED)
             return []
@@ -213,6 +228,100 @@ def test_a_fault_decides_only_the_keys_that_were_not_reached() -> None:
     assert over.facts.pages == {}
 
 
+folders = st.sets(st.sampled_from(["a/", "b/", "c/", "é/"])).map(tuple)
+
+
+@given(
+    pending=st.sets(st.tuples(st.sampled_from("abcé"), st.integers(0, 60)), min_size=1, max_size=80),
+    there=st.sets(st.tuples(st.sampled_from("abcé"), st.integers(0, 60)), max_size=80),
+    no_list=folders,
+    no_head=folders,
+)
+def test_a_fault_of_some_folders_leaves_only_their_keys_in_doubt(
+    pending: set[tuple[str, int]],
+    there: set[tuple[str, int]],
+    no_list: tuple[str, ...],
+    no_head: tuple[str, ...],
+) -> None:
+    keys, there_keys = ({f"{folder}/{number}" for folder, number in some} for some in (pending, there))
+    bucket, facts, shelf = Bucket(there_keys), BucketFacts(), shelf_of(keys)
+    bucket.no_list, bucket.no_head = no_list, no_head
+    for now in (0.0, 10.0, 20.0):  # a folder that is in doubt by HEAD is passed by LIST the next time
+        over = Pass(shelf, facts, Seen.OUTPUT, now)
+        found = bucket.run(over)
+    both = tuple(set(no_list) & set(no_head))
+    assert found == {key for key in keys & there_keys if not key.startswith(both)}
+    assert {key for key in keys if over.look_at(key) == BROKEN} == {k for k in keys if k.startswith(both)}
+    assert over.stop is None
+
+
+def test_the_rest_of_a_crowded_folder_is_left_in_doubt_until_list_has_failed_three_times() -> None:
+    shelf, facts, bucket = shelf_of(f"bad/{number:04}" for number in range(500)), BucketFacts(), Bucket([])
+    bucket.no_list = ("bad/",)
+    for now in (0.0, 10.0):
+        over = Pass(shelf, facts, Seen.OUTPUT, now)
+        bucket.run(over)
+        assert over.look_at("bad/0499") == BROKEN
+    assert (len(bucket.lists), bucket.heads) == (2, 0)
+    over = Pass(shelf, facts, Seen.OUTPUT, 20.0)
+    bucket.run(over)
+    assert (over.clean, len(bucket.lists), bucket.heads) == (True, 3, 500)
+
+
+def test_list_that_failed_is_tried_again_more_and_more_rarely_while_head_serves() -> None:
+    shelf, facts, bucket = shelf_of(["bad/1"]), BucketFacts(), Bucket([])
+    bucket.no_list = ("bad/",)
+    tried = []
+    for now in range(0, 4000, 10):
+        before = len(bucket.lists)
+        bucket.run(Pass(shelf, facts, Seen.OUTPUT, float(now)))
+        tried += [now] if len(bucket.lists) > before else []
+    assert tried == [0, 30, 90, 210, 450, 930, 1530, 2130, 2730, 3330, 3930]
+    bucket.no_list = ()
+    heads = bucket.heads
+    bucket.run(Pass(shelf, facts, Seen.OUTPUT, 5000.0))
+    assert bucket.heads == heads
+    assert facts.faulty == {}
+
+
+@pytest.mark.parametrize("folder_size", [1, 50, 5000])
+def test_a_bucket_that_answers_nothing_takes_few_calls_however_many_keys_are_pending(
+    folder_size: int,
+) -> None:
+    keys = [f"{number // folder_size:04}/{number:05}" for number in range(5000)]
+    shelf, facts, bucket = shelf_of(keys), BucketFacts(), Bucket([])
+    bucket.no_list = bucket.no_head = ("",)
+    for now in range(5):
+        before = bucket.calls
+        over = Pass(shelf, facts, Seen.OUTPUT, float(now))
+        assert bucket.run(over) == set()
+        assert bucket.calls - before <= 40
+        assert {over.look_at(key) for key in keys} == {BROKEN}
+        assert not over.answered
+
+
+def test_a_pass_by_head_that_is_not_answered_ends_soon_where_list_is_refused() -> None:
+    keys = [f"out/{number:05}/x" for number in range(5000)]
+    bucket = Bucket([], may_list=lambda prefix: False)
+    bucket.no_head = ("",)
+    facts = BucketFacts()
+    for prefix in ("", "out/", *(f"out/{number:05}/" for number in range(5000))):
+        facts.refused[prefix] = 0.0
+    over = Pass(shelf_of(keys), facts, Seen.OUTPUT, 1.0)
+    bucket.run(over)
+    assert bucket.heads == 50 + 15 * 4
+    assert {over.look_at(key) for key in keys} == {BROKEN}
+
+
+def test_heads_of_which_none_is_answered_in_time_end_the_pass() -> None:
+    over = Pass(shelf_of(["a/1", "b/1"]), BucketFacts(unordered=True), Seen.OUTPUT, 0)
+    (walk,) = over.walks
+    walk.next_step()
+    late = Look(Seen.FAULT, "TimeoutError")
+    walk.on_heads([late, late])
+    assert over.stop == late
+
+
 def test_one_key_with_a_fault_of_its_own_does_not_end_the_pass() -> None:
     keys = [f"out/{number:03}" for number in range(60)]
     over = Pass(shelf_of(keys), BucketFacts(unordered=True), Seen.OUTPUT, 0)
@@ -257,17 +366,30 @@ def test_a_head_without_a_reason_is_explained_by_one_list() -> None:
     assert over.look_at("out/1") == expired
 
 
-@pytest.mark.parametrize("explained", [True, False])
-def test_a_refused_head_stays_refused_when_list_has_nothing_to_add(explained: bool) -> None:
+def test_a_refused_head_of_a_key_that_list_names_is_there() -> None:
+    over = Pass(shelf_of(["out/1"]), BucketFacts(unordered=True), Seen.OUTPUT, 0)
+    (walk,) = over.walks
+    walk.next_step()
+    walk.on_heads([REFUSED])
+    step = walk.next_step()
+    assert isinstance(step, ListPage)
+    assert step.prefix == "out/1"
+    assert walk.on_page(["out/1"], False) == ["out/1"]
+
+
+@pytest.mark.parametrize(
+    ("explained", "explanation"), [(True, None), (False, REFUSED), (False, Look(Seen.FAULT, "InternalError"))]
+)
+def test_a_refused_head_stays_refused_when_list_has_nothing_to_add(explained: bool, explanation: Any) -> None:
     over = Pass(shelf_of(["out/1"]), BucketFacts(unordered=True), Seen.OUTPUT, 0)
     (walk,) = over.walks
     walk.next_step()
     walk.on_heads([REFUSED])
     assert isinstance(walk.next_step(), ListPage)
     if explained:
-        assert walk.on_page(["out/1"], False) == []
+        assert walk.on_page(["out/10"], False) == []
     else:
-        walk.on_list_error(REFUSED)
+        walk.on_list_error(explanation)
     assert walk.next_step() is None
     assert over.look_at("out/1") == REFUSED
     assert over.facts.refused == {}

@@ -12,7 +12,7 @@ from airflow_provider_aiml.exceptions import (
     OutputUnreadableError,
 )
 from airflow_provider_aiml.inference import output_watch
-from airflow_provider_aiml.inference.outputs import PollSchedule
+from airflow_provider_aiml.inference.outputs import AsyncInference, Location, PollSchedule
 from botocore.exceptions import ReadTimeoutError
 
 if TYPE_CHECKING:
@@ -68,6 +68,68 @@ def test_a_throttled_bucket_holds_up_no_other(world: World) -> None:
     verdict, ended = world.run(scenario)
     assert verdict.status == "completed"
     assert ended <= 55.1
+
+
+async def of_folders(world: World, seconds: float, *folders: str) -> dict[str, Verdict | None]:
+    """Wait for one output in each folder, for so long; give how each wait ended, None: it did not."""
+    watches = {}
+    for folder in folders:
+        where = AsyncInference(Location("bkt", f"{folder}/x"), Location("bkt", f"err-{folder}/x"))
+        watches[folder] = asyncio.ensure_future(world.watch(where, lasting=7200.0))
+    await asyncio.wait(watches.values(), timeout=seconds)
+    ended = {folder: watch.result() if watch.done() else None for folder, watch in watches.items()}
+    for watch in watches.values():
+        watch.cancel()
+    await asyncio.wait(watches.values())
+    return ended
+
+
+def test_a_folder_that_cannot_be_listed_for_hours_ends_no_wait(world: World) -> None:
+    world.s3.at_fault["list_objects_v2", "bkt/bad"] = 1e9
+
+    async def scenario() -> dict[str, Verdict | None]:
+        late = asyncio.ensure_future(world.at(1500, "s3://bkt/bad/x", "s3://bkt/zzz/x"))
+        ended = await of_folders(world, 1511, "aaa", "bad", "zzz")
+        await late
+        return ended
+
+    ended = world.run(scenario)
+    assert ended["aaa"] is None
+    assert [ended[folder] and ended[folder].status for folder in ("bad", "zzz")] == ["completed"] * 2
+
+
+def test_a_folder_that_answers_nothing_ends_its_own_waits_after_ten_looks_and_no_other(world: World) -> None:
+    for operation in ("list_objects_v2", "head_object"):
+        world.s3.at_fault[operation, "bkt/bad"] = 1e9
+    ended = world.run(lambda: of_folders(world, 3000, "aaa", "bad", "zzz"))
+    assert (ended["aaa"], ended["zzz"]) == (None, None)
+    assert ended["bad"] is not None
+    assert (ended["bad"].status, "10 times in a row" in str(ended["bad"].error)) == ("unreadable", True)
+
+
+def test_the_pauses_of_a_folder_that_answers_nothing_grow_so_that_minutes_of_it_are_ridden_through(
+    world: World,
+) -> None:
+    for operation in ("list_objects_v2", "head_object"):
+        world.s3.at_fault[operation, "bkt/out/"] = 240.0
+
+    async def scenario() -> Verdict:
+        quick = world.watch("a", schedule=PollSchedule(1.0))
+        verdict, _ = await asyncio.gather(quick, world.at(200, "s3://bkt/out/a"))
+        return verdict
+
+    assert world.run(scenario).status == "completed"
+
+
+def test_a_bucket_that_answers_nothing_takes_few_calls_and_lets_its_waits_go_after_ten(world: World) -> None:
+    for operation in ("list_objects_v2", "head_object"):
+        world.s3.at_fault[operation, "bkt/"] = 1e9
+
+    async def scenario() -> list[Verdict]:
+        return await asyncio.gather(*[world.watch(f"{number % 7}/{number}") for number in range(3000)])
+
+    assert {verdict.status for verdict in world.run(scenario)} == {"unreadable"}
+    assert len(world.s3.calls) <= 10 * 2 * 16 * 4
 
 
 def test_a_missing_bucket_ends_its_own_wait_at_once_and_no_other(world: World) -> None:
