@@ -34,7 +34,10 @@ _PATTERNS = {
     "endpoint_name": (r"(?=.{1,63}$)[A-Za-z0-9](-*[A-Za-z0-9])*", "up to 63 letters, digits and hyphens"),
     "stage_name": (r"[A-Za-z0-9_-]{1,128}", "up to 128 letters, digits, hyphens and underscores"),
     "content_type": (_MEDIA_TYPE, "a content type such as application/json"),
-    "log_group_name": (r"[A-Za-z0-9._/#-]{1,512}", "up to 512 letters, digits and . _ / # -"),
+    "log_group_name": (
+        r"(?!aws/)[A-Za-z0-9._/#-]{1,512}",
+        "up to 512 letters, digits and . _ / # -, not aws/ first",
+    ),
     "api_gateway_execution_role_arn": (_ROLE_ARN, "the ARN of an IAM role"),
 }
 _OPTIONAL = {"log_group_name", "api_gateway_execution_role_arn"}
@@ -46,7 +49,9 @@ _MOST_SECONDS = {"EDGE": 29, "REGIONAL": 300}
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 """
+_MOST_REQUESTS = 2**31 - 1
 _LONGEST_TEMPLATE = 300 * 1024
+_MOST_TAGS = 50
 
 
 def check_api(api: EndpointApi) -> None:
@@ -55,7 +60,18 @@ def check_api(api: EndpointApi) -> None:
     :raises RequestError: naming each one that cannot be deployed.
     """
     problems: list[Problem] = []
-    for look in (_choices, _patterns, _route, _templates, _gate, _numbers, _stage, _logging_role, _mappings):
+    for look in (
+        _choices,
+        _patterns,
+        _route,
+        _templates,
+        _gate,
+        _numbers,
+        _stage,
+        _tags,
+        _logging_role,
+        _mappings,
+    ):
         problems.extend(look(api))
     if problems:
         raise RequestError("The API cannot be deployed", problems=tuple(problems))
@@ -135,12 +151,15 @@ def _numbers(api: EndpointApi) -> Iterator[Problem]:
     if api.timeout is not None and not _is_between(api.timeout, _LEAST_TIMEOUT, most):
         allowed = f"{_LEAST_TIMEOUT} to {most} seconds for an API of type {api.endpoint_type}"
         yield Problem("timeout", _described(api.timeout), allowed)
-    for name in ("throttle_rate_limit", "throttle_burst_limit", "quota_limit"):
+    rate = api.throttle_rate_limit
+    if rate is not None and not (_is_between(rate, 0, _MOST_REQUESTS) and rate > 0):
+        yield Problem("throttle_rate_limit", _described(rate), "a number above 0")
+    for name in ("throttle_burst_limit", "quota_limit"):
         value = getattr(api, name)
-        if value is not None and not _is_between(value, 1, 2**31 - 1):
-            yield Problem(name, _described(value), "a number of at least 1")
+        if value is not None and not (_is_between(value, 1, _MOST_REQUESTS) and isinstance(value, int)):
+            yield Problem(name, _described(value), "a whole number of at least 1")
     days = api.log_retention_days
-    if days is not None and days not in _RETENTION_DAYS + _LONG_RETENTION_DAYS:
+    if days is not None and not (type(days) is int and days in _RETENTION_DAYS + _LONG_RETENTION_DAYS):
         yield Problem(
             "log_retention_days", _described(days), "one of CloudWatch's: 1, 3, 5, 7, 14, 30, …, 3653"
         )
@@ -158,6 +177,14 @@ def _stage(api: EndpointApi) -> Iterator[Problem]:
     for media_type in api.binary_media_types:
         if not re.fullmatch(_MEDIA_TYPE + r"|\*/\*", str(media_type)):
             yield Problem("binary_media_types", repr(media_type), "content types such as image/png")
+
+
+def _tags(api: EndpointApi) -> Iterator[Problem]:
+    if len(api.tags) > _MOST_TAGS:
+        yield Problem("tags", f"{len(api.tags)} tags", f"up to {_MOST_TAGS}")
+    if len({str(key).casefold() for key in api.tags}) < len(api.tags):
+        # The roles bear them too.
+        yield Problem("tags", "one key in two cases", "each once: to IAM they are the same")
     for key, value in api.tags.items():
         if not re.fullmatch(r"(?!aws:)[\w .:/=+@-]{1,128}", str(key)) or not _is_tag_value(value):
             yield Problem(f"tags[{key!r}]", "no tag", "a key of up to 128 characters and a text of up to 256")
