@@ -41,6 +41,17 @@ def test_each_local_link_leads_to_a_file(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_anchor_is_a_heading(page: Path) -> None:
+    def anchors(place: Path) -> set[str]:
+        headings = re.findall(r"^#+ (.+)$", place.read_text(), re.M)
+        return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    links = re.findall(r"\]\(((?:[\w/-]+\.md)?)#([^)\s]+)\)", page.read_text())
+    missing = [one for name, one in links if one not in anchors(page.parent / name if name else page)]
+    assert not missing
+
+
 def test_the_front_page_quotes_an_example_for_each_operator() -> None:
     from airflow_provider_aiml import operators, sensors
 
