@@ -22,6 +22,7 @@ from airflow_provider_aiml.hooks import stack_calls
 from airflow_provider_aiml.hooks.api_gateway import ApiGatewaySageMakerHook
 from airflow_provider_aiml.triggers.api_gateway import ApiGatewaySageMakerStackTrigger
 from tests.unit.endpoint_api.samples import MANY_LINES, ROLE, api
+from tests.unit.operators.front_door import hold_up, let_go_when_waited_for
 from tests.unit.running import again, event_of
 
 if TYPE_CHECKING:
@@ -83,24 +84,26 @@ def test_a_stack_that_cannot_be_cleared_away_fails_with_the_reasons(aws, hook):
         hook.deploy("front", front(), replace_failed=True, wait_timeout=None, **QUICK)
 
 
-def test_a_deletion_waits_for_what_is_under_way(aws, hook):
+def test_a_deletion_waits_for_what_is_under_way(aws, hook, monkeypatch):
     hook.deploy("front", front(), **QUICK)
-    aws.add_fault("cloudformation:UpdateResource", "delay", resource="Method", seconds=3)
+    let_go = hold_up(aws, "UpdateResource", "Method")
     changed = front(request_mapping_template=MANY_LINES)
     token = stack_calls.operation_token("x", attempt=1)
     begun = hook.begin_deploy("front", changed, token=token, capabilities=["CAPABILITY_IAM"])
     assert begun.action == "update"
+    waited = let_go_when_waited_for(hook, let_go, monkeypatch)
     assert hook.delete("front", wait_timeout=None, **QUICK)["status"] == "deleted"
+    assert waited == ["join", "delete"]
 
 
-def test_a_deployment_that_runs_already_is_not_taken_for_ours(aws, hook):
-    aws.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=1)
-    with ThreadPoolExecutor() as others:
-        other = others.submit(ApiGatewaySageMakerHook().deploy, "front", front(), **QUICK)
-        while hook.stack("front") is None:
-            time.sleep(0.01)
-        ours = hook.deploy("front", front(request_mapping_template=MANY_LINES), **QUICK)
-        assert (other.result()["action"], ours["action"]) == ("created", "updated")
+def test_a_deployment_that_runs_already_is_not_taken_for_ours(aws, hook, monkeypatch):
+    let_go = hold_up(aws, "CreateResource", "Method")
+    other = stack_calls.operation_token("other", attempt=1)
+    ApiGatewaySageMakerHook().begin_deploy("front", front(), token=other, capabilities=["CAPABILITY_IAM"])
+
+    waited = let_go_when_waited_for(hook, let_go, monkeypatch)
+    ours = hook.deploy("front", front(request_mapping_template=MANY_LINES), **QUICK)
+    assert (ours["action"], waited) == ("updated", ["join", "update"])
     assert hook.deploy("front", front(request_mapping_template=MANY_LINES), **QUICK)["action"] == "unchanged"
 
 
@@ -264,10 +267,16 @@ class TestTrigger:
         assert again(trigger).serialize() == trigger.serialize()
 
     def test_the_event_says_when_the_operation_is_over(self, aws, hook):
-        aws.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=1)
+        let_go = hold_up(aws, "CreateResource", "Method")
         token = stack_calls.operation_token("x", attempt=1)
         begun = hook.begin_deploy("front", front(), token=token, capabilities=["CAPABILITY_IAM"])
-        event = event_of(self.trigger(begun.stack_id))
+        looks = aws.request_counts()["cloudformation:DescribeStacks"]
+        with ThreadPoolExecutor() as triggerer:
+            waiting = triggerer.submit(event_of, self.trigger(begun.stack_id))
+            while not waiting.done() and aws.request_counts()["cloudformation:DescribeStacks"] < looks + 2:
+                time.sleep(0.01)
+            let_go()
+            event = waiting.result()
         assert event == {
             "status": "over",
             "error": None,
@@ -278,7 +287,7 @@ class TestTrigger:
         }
 
     def test_a_wait_that_takes_too_long_ends_in_an_error(self, aws, hook):
-        aws.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=20)
+        hold_up(aws, "CreateResource", "Method")
         token = stack_calls.operation_token("x", attempt=1)
         begun = hook.begin_deploy("front", front(), token=token, capabilities=["CAPABILITY_IAM"])
         event = event_of(self.trigger(begun.stack_id, timeout_at=0.0))

@@ -25,8 +25,11 @@ from tests.unit.operators.front_door import (
     bodies,
     call,
     delete,
+    deleter,
     deploy,
     deployer,
+    hold_up,
+    let_go_when_waited_for,
 )
 from tests.unit.running import defer, event_of, resume, run, through_triggerer
 
@@ -340,11 +343,12 @@ def test_a_deferred_deployment_gives_the_same_result(model):
 
 
 def test_a_killed_deployment_is_picked_up_by_the_next_try(model, client):
-    model.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=4)
-    first = deployer({"deferrable": True})
-    defer(first)  # and then its worker and its trigger are gone
+    let_go = hold_up(model, "CreateResource", "Method")
+    defer(deployer({"deferrable": True}))  # and then its worker and its trigger are gone
 
-    result = deploy()
+    again = defer(deployer({"deferrable": True}), try_number=2)
+    let_go()
+    result = resume(deployer(), again, event_of(again.trigger), try_number=2)
     assert result["action"] == "created"
     events = client("cloudformation").describe_stack_events(StackName="front")["StackEvents"]
     assert (
@@ -357,35 +361,40 @@ def test_a_killed_deployment_is_picked_up_by_the_next_try(model, client):
     )
 
 
-def test_a_killed_deployment_of_another_template_is_waited_for_and_then_ours_is_done(model):
-    model.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=2)
+def test_a_killed_deployment_of_another_template_is_waited_for_and_then_ours_is_done(model, monkeypatch):
+    let_go = hold_up(model, "CreateResource", "Method")
     defer(deployer({"deferrable": True}))  # and then the DAG's author corrects the template
 
-    result = run(deployer(request_mapping_template=SAFE), try_number=2)
-    assert result["action"] == "updated"
+    task = deployer(request_mapping_template=SAFE)
+    waited = let_go_when_waited_for(task.hook, let_go, monkeypatch)
+    result = run(task, try_number=2)
+    assert (result["action"], waited) == ("updated", ["join", "update"])
     call(result["url"], path=["a b"])
     assert bodies(model)[-1]["instances"][0]["in0"] == ["a b"]
 
 
-def test_somebody_elses_operation_is_waited_for_and_then_ours_is_done(model, client):
-    model.add_fault("cloudformation:CreateResource", "delay", resource="Stage", seconds=1)
+def test_somebody_elses_operation_is_waited_for_and_then_ours_is_done(model, client, monkeypatch):
+    let_go = hold_up(model, "CreateResource", "Stage")
     body = json.dumps(api(request_parameters={"items": True}).template())
     client("cloudformation").create_stack(
         StackName="front", TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
     )
 
-    result = deploy(request_mapping_template=SAFE)
-    assert result["action"] == "updated"
+    task = deployer(request_mapping_template=SAFE)
+    waited = let_go_when_waited_for(task.hook, let_go, monkeypatch)
+    assert run(task)["action"] == "updated"
+    assert waited == ["join", "update"]
 
 
 def test_a_deferred_wait_for_somebody_else_goes_on_with_our_deployment(model, client):
-    model.add_fault("cloudformation:CreateResource", "delay", resource="Stage", seconds=5)
+    let_go = hold_up(model, "CreateResource", "Stage")
     body = json.dumps(api(request_parameters={"items": True}).template())
     client("cloudformation").create_stack(
         StackName="front", TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
     )
     joined = deployer({"deferrable": True}, request_mapping_template=SAFE)
     deferral = defer(joined)
+    let_go()
     event = event_of(deferral.trigger)
     assert event["action"] == "join"
 
@@ -406,13 +415,15 @@ def test_a_stack_under_review_is_left_alone(model, client):
         deploy()
 
 
-def test_a_deployment_that_takes_too_long_fails_so_that_a_retry_waits_on(model):
-    model.add_fault("cloudformation:CreateResource", "delay", resource="Method", seconds=2)
+def test_a_deployment_that_takes_too_long_fails_so_that_a_retry_waits_on(model, monkeypatch):
+    let_go = hold_up(model, "CreateResource", "Method")
     with pytest.raises(StackFailedError, match="wait_timeout") as raised:
         deploy({"wait_timeout": 0.3})
     assert raised.value.retryable
     assert not isinstance(raised.value, AirflowFailException)
-    assert deploy()["action"] == "created"
+    retried = deployer()
+    waited = let_go_when_waited_for(retried.hook, let_go, monkeypatch)
+    assert (run(retried, try_number=2)["action"], waited) == ("created", ["create"])
 
 
 @pytest.mark.parametrize("event", [None, {}, {"status": "surprise"}])
@@ -455,14 +466,23 @@ def test_a_deletion_that_fails_says_why(model):
     assert delete()["status"] == "deleted"
 
 
-def test_a_deletion_waits_for_an_update_and_joins_another_deletion(model):
+def test_a_deletion_waits_for_an_update_and_joins_another_deletion(model, client, monkeypatch):
     deploy()
-    model.add_fault("cloudformation:UpdateResource", "delay", resource="Method", seconds=0.7)
+    let_update_go = hold_up(model, "UpdateResource", "Method")
     deploy({"wait_for_completion": False}, request_mapping_template=SAFE)
-    model.add_fault("cloudformation:DeleteResource", "delay", resource="Method", seconds=0.7)
+    let_deletion_go = hold_up(model, "DeleteResource", "Method")
 
-    assert delete(wait_for_completion=False)["action"] == "delete"
-    assert delete()["status"] == "deleted"
+    first, second = deleter(wait_for_completion=False), deleter()
+    waited = [
+        let_go_when_waited_for(first.hook, let_update_go, monkeypatch),
+        let_go_when_waited_for(second.hook, let_deletion_go, monkeypatch),
+    ]
+    begun = run(first)
+    assert (begun["action"], run(second)["status"]) == ("delete", "deleted")
+    assert waited == [["join"], ["delete"]]
+    events = client("cloudformation").describe_stack_events(StackName=begun["stack_id"])["StackEvents"]
+    told = [one["ResourceStatus"] for one in reversed(events) if one["LogicalResourceId"] == "front"]
+    assert told[-3:] == ["UPDATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
 
 
 def test_the_links_lead_to_stack_api_and_access_log(model):
@@ -492,7 +512,7 @@ def test_a_task_that_did_not_run_has_no_links():
 
 def test_the_update_runs_while_the_old_api_serves(model, client):
     url = deploy()["url"]
-    model.add_fault("cloudformation:CreateResource", "delay", seconds=6)
+    hold_up(model, "CreateResource", "*")
     deploy({"wait_for_completion": False}, request_mapping_template=SAFE)
 
     assert call(url)["status_code"] == 200

@@ -7,30 +7,37 @@ import json
 import pytest
 from airflow_provider_aiml.exceptions import AccessDeniedError, StackFailedError
 from tests.airflow_versions import TaskDeferred
-from tests.unit.operators.front_door import SAFE, bodies, call, deploy, deployer
+from tests.unit.operators.front_door import SAFE, bodies, call, deploy, deployer, hold_up
 from tests.unit.running import defer, event_of, resume, run
 
 
-def calls_while_it_runs(client, url):
-    """Call until the stack's operation is over; give the statuses that there were at the calls."""
-    seen = []
+def calls_while_it_runs(client, url, let_go):
+    """Call until the stack's operation is over; give the statuses that there were at the calls.
+
+    :param let_go: ends what holds up the stage, after a call when all that comes before it was done.
+    """
+    stacks, seen = client("cloudformation"), []
     while not seen or seen[-1].endswith("_IN_PROGRESS"):
-        (stack,) = client("cloudformation").describe_stacks(StackName="front")["Stacks"]
+        (stack,) = stacks.describe_stacks(StackName="front")["Stacks"]
+        events = stacks.describe_stack_events(StackName="front")["StackEvents"]
         assert call(url, retry_args={"attempts": 1})["status_code"] == 200
         seen.append(stack["StackStatus"])
+        if ("Stage", "UPDATE_IN_PROGRESS") in {
+            (one["LogicalResourceId"], one["ResourceStatus"]) for one in events
+        }:
+            let_go()
     return seen
 
 
 def test_a_change_of_the_endpoint_is_served_from_one_model_to_the_next_without_a_gap(model, client):
     model.add_endpoint("model-v2", "echo")
     url = deploy()["url"]
-    model.add_fault("cloudformation:UpdateResource", "delay", resource="Stage", seconds=2)
+    let_go = hold_up(model, "UpdateResource", "Stage")
     deploy({"wait_for_completion": False}, endpoint_name="model-v2")
 
-    seen = calls_while_it_runs(client, url)
-    assert "UPDATE_IN_PROGRESS" in seen
-    assert seen[-1] == "UPDATE_COMPLETE"
-    assert len(model.invocations("my-endpoint")) > 1
+    seen = calls_while_it_runs(client, url, let_go)
+    assert (seen[0], seen[-1]) == ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE")
+    assert len(model.invocations("my-endpoint")) >= 1
     call(url)
     assert len(model.invocations("model-v2")) >= 1
     role = client("iam").list_roles()["Roles"]
@@ -45,11 +52,11 @@ def test_a_change_of_the_endpoint_is_served_from_one_model_to_the_next_without_a
 def test_a_change_of_the_endpoint_that_fails_is_not_noticed_by_the_callers(model, client):
     model.add_endpoint("model-v2", "echo")
     url = deploy()["url"]
-    model.add_fault("cloudformation:UpdateResource", "delay", resource="Stage", seconds=1)
+    let_go = hold_up(model, "UpdateResource", "Stage")
     model.add_fault("cloudformation:UpdateResource", resource="Stage", message="no stage today")
     deploy({"wait_for_completion": False}, endpoint_name="model-v2")
 
-    assert calls_while_it_runs(client, url)[-1] == "UPDATE_ROLLBACK_COMPLETE"
+    assert calls_while_it_runs(client, url, let_go)[-1] == "UPDATE_ROLLBACK_COMPLETE"
     assert call(url)["status_code"] == 200
     assert model.invocations("model-v2") == []
 

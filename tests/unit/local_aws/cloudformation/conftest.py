@@ -59,6 +59,14 @@ class Stacks:
             time.sleep(0.05)
         raise AssertionError(status)
 
+    def reaches(self, logical: str, status: str, name: str = "s") -> None:
+        for _ in range(300):
+            events = self.client.describe_stack_events(StackName=name)["StackEvents"]
+            if (logical, status) in {(one["LogicalResourceId"], one["ResourceStatus"]) for one in events}:
+                return
+            time.sleep(0.05)
+        raise AssertionError(logical)
+
     def stack(self, name: str = "s") -> dict[str, Any]:
         return dict(self.client.describe_stacks(StackName=name)["Stacks"][0])
 

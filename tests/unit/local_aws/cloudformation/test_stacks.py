@@ -243,11 +243,14 @@ def test_a_rollback_of_an_update_that_cannot_go_back_fails(aws, stacks):
     stacks.create({"K": key, "G": GROUP})
     off = {**key, "Properties": {"Name": "k", "Enabled": False}}
     stacks.change_set({"K": off, "G": GROUP, "B": {**BAD, "DependsOn": "K"}})
-    aws.add_fault("cloudformation:CreateResource", "delay", resource="B", seconds=1)
+    held_up = aws.add_fault("cloudformation:CreateResource", "delay", resource="B", seconds=3600)
     stacks.client.execute_change_set(StackName="s", ChangeSetName="c")
-    aws.add_fault("cloudformation:UpdateResource", resource="K", message="no way back", count=2)
+    stacks.reaches("B", "CREATE_IN_PROGRESS")
+    aws.add_fault("cloudformation:UpdateResource", resource="K", message="no way back")
+    aws.remove_fault(held_up)
 
-    assert stacks.settled("s") in ("UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_COMPLETE")
+    assert stacks.settled("s") == "UPDATE_ROLLBACK_FAILED"
+    assert stacks.reasons()[:2] == ["The following resource(s) failed to update: [K].", "no way back"]
 
 
 def test_a_resource_of_another_type_takes_the_place_of_the_old_one(stacks, client):
@@ -276,7 +279,7 @@ def test_a_stack_that_rolled_back_can_only_be_deleted(stacks):
 
 def test_one_operation_at_a_time(aws, stacks):
     stacks.create({"G": GROUP})
-    aws.add_fault("cloudformation:CreateResource", "delay", resource="R", seconds=1)
+    held_up = aws.add_fault("cloudformation:CreateResource", "delay", resource="R", seconds=3600)
     stacks.change_set({"G": GROUP, "R": OTHER})
     stacks.client.create_change_set(
         StackName="s", ChangeSetName="d", TemplateBody=json.dumps({"Resources": {"R": OTHER}})
@@ -286,6 +289,7 @@ def test_one_operation_at_a_time(aws, stacks):
     assert "can not be updated" in refusal(stacks.change_set, {"G": GROUP})
     assert "can not be deleted" in refusal(stacks.client.delete_stack, StackName="s")
     assert "does not exist" in refusal(stacks.client.execute_change_set, StackName="s", ChangeSetName="d")
+    aws.remove_fault(held_up)
     assert stacks.settled("s") == "UPDATE_COMPLETE"
 
 
