@@ -64,7 +64,7 @@ class EndpointApi:
     :param logging_level: OFF, ERROR or INFO, of the execution log. Default: INFO.
     :param log_group_name: of the access log. Default: one that CloudFormation makes up.
     :param log_retention_days: Default: for ever.
-    :param throttle_rate_limit: requests per second that the stage takes, fractions too; default: the account's.
+    :param throttle_rate_limit: requests per second that the stage takes, 0.5 too; default: the account's.
     :param throttle_burst_limit: requests at once that the stage takes; default: the account's.
     :param quota_limit: requests per ``quota_period`` and API key; needs ``api_key_required``.
     :param quota_period: DAY, WEEK or MONTH.

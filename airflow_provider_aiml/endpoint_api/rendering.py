@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.endpoint_api.error_mapping import integration_responses
 from airflow_provider_aiml.endpoint_api.gateway_variables import gateway_variables
-from airflow_provider_aiml.endpoint_api.sample_bodies import with_sample_body
+from airflow_provider_aiml.endpoint_api.sample_values import with_sample_body
 from airflow_provider_aiml.endpoint_api.velocity import TemplateFaultError, render
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.json_text import to_json

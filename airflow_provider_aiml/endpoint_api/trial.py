@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_aiml.endpoint_api.error_mapping import integration_responses
 from airflow_provider_aiml.endpoint_api.rendering import Request, render_request, template_field
-from airflow_provider_aiml.endpoint_api.sample_bodies import SAMPLE_BODIES
+from airflow_provider_aiml.endpoint_api.sample_values import SAMPLE_BODIES, SAMPLE_PARAMETER
 from airflow_provider_aiml.endpoint_api.velocity import TemplateFaultError, parse
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.json_text import is_json
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["template_problems"]
 
-_SAMPLE = "1"
 _READS_BODY = re.compile(r"\$!?\{?input\.(body|json|path)\b")
 _SPACED_DIRECTIVE = re.compile(r"#\s+(set|if|foreach|elseif|else|end)\b")
+_COMMA = "#if( $foreach.hasNext ),#end"
+_COMMA_BEFORE_ITEM = re.compile(r"\)\s*#\s*if\s*\(\s*\$foreach\.hasNext\s*\)\s*,\s*#\s*end")
 
 
 def template_problems(api: EndpointApi) -> Iterator[Problem]:
@@ -40,8 +41,12 @@ def _of_syntax(field: str, template: str) -> Iterator[Problem]:
     except TemplateFaultError as fault:
         yield fault.as_problem(field)
     if spaced := _SPACED_DIRECTIVE.search(template):
-        # As AWS's own page of the construct has them in 2026; Velocity takes such a line for text.
-        yield Problem(field, f"{spaced[0]!r}, which is plain text", f"no blank behind the hash: #{spaced[1]}")
+        # As AWS's page and README of the construct have them in 2026. To Velocity they are text, and the #end
+        # that they leave alone is an error (seen with 1.7 and 2.4.1).
+        allowed = f"no blank behind the hash: #{spaced[1]}"
+        if _COMMA_BEFORE_ITEM.search(template):
+            allowed += f"; and {_COMMA} behind the item, not before it"
+        yield Problem(field, f"{spaced[0]!r}, which is plain text", allowed)
 
 
 def _of_request(api: EndpointApi, content_type: str, template: str) -> Iterator[Problem]:
@@ -94,5 +99,5 @@ def _sample(names: set[str], content_type: str) -> Request:
     places: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
     for full in names:
         _, _, place, name = full.split(".", 3)
-        places[place][name] = _SAMPLE
+        places[place][name] = SAMPLE_PARAMETER
     return Request(places["path"], places["querystring"], places["header"], None, content_type, {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from airflow_provider_aiml.exceptions import Problem, RequestError
-from tests.unit.endpoint_api.samples import MANY_LINES, ONE_LINE, PAGE_OF_2026, RATINGS, api
+from tests.unit.endpoint_api.samples import JAVA_OF_2026, MANY_LINES, ONE_LINE, PAGE_OF_2026, RATINGS, api
 
 
 def problems(**changes: Any) -> list[Problem]:
@@ -131,23 +131,42 @@ def test_a_directive_with_a_blank_behind_its_hash_is_named_for_it_is_text() -> N
     assert problem.allowed == "no blank behind the hash: #set"
 
 
-def test_the_template_of_the_page_of_2026_is_refused_for_its_blanks_and_gives_no_json_without_them() -> None:
-    declared = {"items": True}
-    found = problems(request_mapping_template=PAGE_OF_2026, request_parameters=declared)
-    without_blanks = api(
-        request_mapping_template=PAGE_OF_2026.replace("# ", "#"), request_parameters=declared
-    ).render_request(path={"user_id": "321"}, query={"items": "101,131"})
+@pytest.mark.parametrize("template", [PAGE_OF_2026, JAVA_OF_2026], ids=["page", "java"])
+def test_the_template_of_the_page_of_2026_is_refused_for_its_blanks_with_what_to_mend(template: str) -> None:
+    found = problems(request_mapping_template=template, request_parameters={"items": True})
+    (spaced,) = [one for one in found if one.found == "'# set', which is plain text"]
+    assert spaced.allowed == (
+        "no blank behind the hash: #set; and #if( $foreach.hasNext ),#end behind the item, not before it"
+    )
 
-    assert "'# set', which is plain text" in [one.found for one in found]
-    assert without_blanks.split() == [
-        '{"instances":',
-        '[,{"in0":',
-        "[321],",
-        '"in1":',
-        "[101]}",
-        '{"in0":',
-        "[321],",
-        '"in1":',
-        "[131]}",
-        "]}",
-    ]
+
+@pytest.mark.parametrize("template", [PAGE_OF_2026, JAVA_OF_2026], ids=["page", "java"])
+def test_the_template_of_the_page_of_2026_is_refused_without_its_blanks_too_for_its_commas(
+    template: str,
+) -> None:
+    without_blanks = {
+        "request_mapping_template": template.replace("# ", "#"),
+        "request_parameters": {"items": True},
+    }
+    (problem,) = problems(**without_blanks)
+    assert problem.found == "a template that gives no JSON for all parameters"
+    rendered = api(**without_blanks).render_request(path={"user_id": "321"}, query={"items": "1,2"})
+    assert "".join(rendered.split()) == '{"instances":[,{"in0":[321],"in1":[1]}{"in0":[321],"in1":[2]}]}'
+
+
+def test_the_template_of_the_page_of_2026_is_good_when_both_are_mended() -> None:
+    comma = "#if( $foreach.hasNext ),#end"
+    mended = PAGE_OF_2026.replace("# ", "#").replace(f"{comma} ", "").replace("$esc", f"{comma} $esc")
+    assert mended == ONE_LINE.replace("}#if", "} #if")
+    api(request_mapping_template=mended, request_parameters={"items": True}).check_templates()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"year": $input.params("user_id").split("-")[0], "day": $input.params("user_id").split("-")[2]}',
+        '[#foreach( $i in $input.params("user_id").split(",") )$i#if( $foreach.hasNext ),#end#end]',
+    ],
+)
+def test_a_parameter_that_is_split_is_tried_with_several_parts(template: str) -> None:
+    api(request_mapping_template=template).check_templates()

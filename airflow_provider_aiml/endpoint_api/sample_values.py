@@ -1,19 +1,34 @@
-"""Bodies that fit any template, for a trial of one without knowing what its callers send."""
+"""Values that fit any template, for a trial of one without knowing what its callers send."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_aiml.endpoint_api.java_values import JavaString
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SAMPLE_BODIES", "with_sample_body"]
+__all__ = ["SAMPLE_BODIES", "SAMPLE_PARAMETER", "with_sample_body"]
+
+
+class _Splitting(JavaString):
+    """A text that splits into three of itself, so that a comma which is missing or too many shows."""
+
+    __slots__ = ()
+    java: ClassVar[Mapping[str, Callable[..., Any]]] = {
+        **JavaString.java,
+        "split": lambda text, *_: [str.__str__(text)] * 3,
+    }
+
+
+SAMPLE_PARAMETER = _Splitting("1")
 
 
 class _Anything(int):
     """A 2 whose properties and elements are 2, as is what its methods give, and which loops over two of them.
 
-    So the count of a loop agrees with its size, and a comma that is missing or too many shows.
+    So the count of a loop agrees with its size, and a wrong comma shows here, too.
     """
 
     def __getitem__(self, key: Any) -> _Anything:
