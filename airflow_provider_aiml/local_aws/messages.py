@@ -93,7 +93,7 @@ class Answer:
     :param headers: without Content-Length, which is reckoned from a body of bytes.
     :param body: bytes, or an iterator whose pieces are sent as they come (chunked).
     :param sent_bytes: send only so many bytes of the body, under the full Content-Length, and cut the
-        connection; for an iterator, cut it after so many pieces. None: all.
+        connection; for an iterator, cut it after so many pieces, or where it ends. None: all.
     """
 
     status: int = 200
@@ -152,11 +152,13 @@ async def _send_pieces(answer: Answer, headers: list[tuple[bytes, bytes]], scope
     sent = 0
     async for piece in answer.body:
         if sent == answer.sent_bytes:
-            close_connection(scope)
-            return
+            break
         await send({"type": "http.response.body", "body": piece, "more_body": True})
         sent += 1
-    await send({"type": "http.response.body", "body": b""})
+    if answer.sent_bytes is None:
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        close_connection(scope)  # Also of fewer pieces, for those that wait together arrive as one.
 
 
 def close_connection(scope: Scope) -> None:

@@ -123,8 +123,9 @@ def test_a_truncated_body_ends_before_its_content_length(aws, runtime, keep_byte
     assert f"{5 if keep_bytes is None else keep_bytes} bytes read" in str(caught.value)
 
 
-def test_a_truncated_stream_ends_after_its_first_frames(aws, client):
-    aws.add_fault("ConverseStream", "truncate", keep_bytes=2)
+@pytest.mark.parametrize("pieces", [2, 999])
+def test_a_truncated_stream_ends_early_however_few_pieces_it_has(aws, client, pieces):
+    aws.add_fault("ConverseStream", "truncate", keep_bytes=pieces)
 
     answer = client("bedrock-runtime").converse_stream(modelId=JAMBA, messages=MESSAGES)
 
