@@ -7,6 +7,7 @@ answer, and only then decode it, pick from it and hand it to XCom.
 from __future__ import annotations
 
 import json
+import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ from airflow_provider_aiml.aws_task import (
     stop_if_orphaned,
     task_identity,
 )
+from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
 
+_PERHAPS_UNCARRIED = re.compile(r"NaN|Infinity|[0-9]{19}|\\ud[89a-f]")
+"""In JSON text with something that XCom cannot carry, and seldom in another."""
 XCOM_COMFORT_BYTES = 1024 * 1024
 """A result over this many bytes of JSON warns, for XCom is a row in Airflow's database."""
 
@@ -45,6 +49,8 @@ class ResultTask(AwsTask):
 
     template_fields: Sequence[str] = (*AwsTask.template_fields, "output_uri", "result_expression")
     body_keys: ClassVar[Sequence[str]] = ("body", "body_encoding")
+    no_xcom: ClassVar[str] = "or result_expression to pick what XCom carries"
+    """What else helps where XCom cannot carry the result."""
 
     def __init__(
         self, *, result_expression: str | None = None, output_uri: str | None = None, **kwargs: Any
@@ -102,17 +108,41 @@ class ResultTask(AwsTask):
         return result
 
     def mind_xcom(self, given: Any) -> None:
-        """Warn of a result that is large for a row in a database."""
+        """Refuse what XCom cannot carry, and warn of what is large for a row in a database.
+
+        :raises ResponseError: there is NaN, an infinity, an int of more than 64 bits or a lone surrogate.
+        """
+        if not self.do_xcom_push:
+            return
         try:
-            size = len(json.dumps(given, default=str))
+            written = json.dumps(given, default=str)
         except (ValueError, TypeError, RecursionError):
             return
-        if size > XCOM_COMFORT_BYTES:
+        if _PERHAPS_UNCARRIED.search(written):
+            self._refuse_uncarried(given)
+        if (size := len(written)) > XCOM_COMFORT_BYTES:
             self.log.warning(
                 "The result is %d bytes of JSON and goes to XCom, a row in Airflow's database. Set "
                 "output_uri to keep it in object storage, or result_expression to pick what is needed.",
                 size,
             )
+
+    def _refuse_uncarried(self, given: Any) -> None:
+        """Say here what Airflow's own XCom says without a hint, and as an error that it retries."""
+        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+
+        from airflow_provider_aiml.inference.json_text import uncarried
+
+        if XCom.serialize_value is not BaseXCom.serialize_value:
+            return
+        problem = uncarried(given, "result")
+        if problem is None:
+            return
+        hint = f"set output_uri to keep the answer in object storage, {self.no_xcom}"
+        if self.output_uri:
+            hint = "the answer is kept at output_uri: let result_expression pick what XCom carries"
+        raise ResponseError(f"XCom cannot carry the result: {problem.field} is {problem.found}", hint=hint)
 
 
 class PaidTask(ResultTask):

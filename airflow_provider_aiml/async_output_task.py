@@ -67,6 +67,7 @@ class AsyncOutputTask(ResultTask):
         on S3. (templated)
     """
 
+    no_xcom = "or result='location' to leave it where it is"
     hook_module: ClassVar[str] = "airflow_provider_aiml.hooks.sagemaker_runtime"
     hook_name: ClassVar[str] = "SageMakerRuntimeHook"
     template_fields: Sequence[str] = (*ResultTask.template_fields, "manifest_to", "sqs_queue")

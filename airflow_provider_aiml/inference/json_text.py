@@ -14,7 +14,7 @@ from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.described import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "MalformedError",
@@ -26,6 +26,7 @@ __all__ = [
     "misfit",
     "to_json",
     "to_json_lines",
+    "uncarried",
 ]
 
 _Part: TypeAlias = tuple[str, Any, bool]
@@ -119,6 +120,20 @@ def misfit(value: Any, where: str, *, sequences: tuple[type, ...] = (list, tuple
     :param where: what to call ``value``.
     :param sequences: the types that count as a list.
     """
+    return _first_fault(value, where, sequences, _fault)
+
+
+def uncarried(value: Any, where: str) -> Problem | None:
+    """Find the first thing in a decoded answer that cannot go through both msgpack and strict JSON.
+
+    That is the way of Airflow's XCom. The place is told as by :func:`misfit`.
+    """
+    return _first_fault(value, where, (list, tuple), _uncarried_fault)
+
+
+def _first_fault(
+    value: Any, where: str, sequences: tuple[type, ...], fault_of: Callable[[Any], str | None]
+) -> Problem | None:
     # Not recursive: a deep value may be met on a deep stack.
     waiting: list[Iterator[_Part]] = [iter([(where, value, True)])]
     while waiting:
@@ -129,7 +144,7 @@ def misfit(value: Any, where: str, *, sequences: tuple[type, ...] = (list, tuple
             waiting.append(_contents(part, place))
             if len(waiting) > _DEEPEST:
                 return Problem(where, f"nested deeper than {_DEEPEST} levels", _ALLOWED)
-        elif (fault := _fault(part)) is not None:
+        elif (fault := fault_of(part)) is not None:
             return Problem(place[:_LONGEST_PLACE], fault, _ALLOWED)
     return None
 
@@ -177,3 +192,13 @@ def _fault(value: Any) -> str | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else "a float that is not finite"
     return None if value is None or isinstance(value, int) else describe(value)
+
+
+def _uncarried_fault(value: Any) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN or an infinity"
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return f"an int of {value.bit_length()} bits"
+    if isinstance(value, str) and not encodable(value):
+        return "text with a lone surrogate"
+    return None

@@ -82,6 +82,7 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
     operation = "InvokeModel"
     streamed_operation = "InvokeModelWithResponseStream"
     service = "bedrock-runtime"
+    no_xcom = "or decode=False to get its bytes in base64"
     hook_module = _HOOK
     hook_name = "BedrockRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (

@@ -72,6 +72,7 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
     operation = "InvokeEndpoint"
     streamed_operation = "InvokeEndpointWithResponseStream"
     service = "sagemaker-runtime"
+    no_xcom = "or decode=False to get its bytes in base64"
     hook_module = _HOOK
     hook_name = "SageMakerRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (

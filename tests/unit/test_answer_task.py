@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     RequestError,
@@ -13,7 +15,7 @@ from airflow_provider_aiml.exceptions import (
     StoredAnswerError,
     UnknownOutcomeError,
 )
-from airflow_provider_aiml.inference.stored_answer import AnswerStore
+from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
 from airflow_provider_aiml.operators.bedrock import BedrockConverseOperator, BedrockInvokeModelOperator
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointOperator
 from tests.airflow_versions import AirflowFailException
@@ -404,6 +406,74 @@ def test_a_paid_answer_is_written_although_s3_stumbles(endpoint, monkeypatch):
 
     assert run(make(result_expression="body")) == {"a": 1}
     assert len(endpoint.invocations("echo")) == 1
+
+
+def npy(*numbers):
+    return {"payload": list(numbers), "content_type": "application/x-npy"}
+
+
+UNFIT = {
+    "NaN in npy": (npy(1.0, float("nan")), "result[value 0][1] is NaN or an infinity"),
+    "infinity in JSON": ({"payload": b'{"a": 1e999}'}, "result[value 0][value 0] is NaN or an infinity"),
+    "a long int": ({"payload": b"[99999999999999999999]"}, "result[value 0][0] is an int of 67 bits"),
+    "a lone surrogate": ({"payload": b'["\\ud83d"]'}, "result[value 0][0] is text with a lone surrogate"),
+    "such a key": ({"payload": b'{"\\ud83d": 1}'}, "result[value 0][key 0] is text with a lone surrogate"),
+}
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_xcom_cannot_carry_is_said_in_words_and_not_tried_again(endpoint, unfit, stream):
+    request, words = UNFIT[unfit]
+
+    with pytest.raises(ResponseError, match=re.escape(words)) as caught:
+        run(make(**request, output_uri=None, stream=stream))
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert caught.value.may_have_been_billed
+    assert "output_uri" in caught.value.hint
+    assert "decode=False" in caught.value.hint
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+def test_a_kept_answer_that_xcom_cannot_carry_costs_nothing_again(endpoint, unfit):
+    request, _ = UNFIT[unfit]
+    with pytest.raises(ResponseError, match="kept at output_uri"):
+        run(make(**request, result_expression="body"))
+
+    assert run(make(**request))["output_uri"] == URI
+    assert run(make(**request, result_expression="length(body)")) > 0
+    assert isinstance(run(make(**request, result_expression="body", decode=False)), str)
+    assert len(endpoint.invocations("echo")) == 1
+
+
+def test_a_task_that_pushes_no_xcom_may_give_what_xcom_cannot_carry(endpoint):
+    assert run(make(payload=b"[1e999]", output_uri=None, do_xcom_push=False))["body"] == [float("inf")]
+
+
+def test_what_another_xcom_backend_can_carry_is_its_own_to_say(endpoint, monkeypatch):
+    class Backend(BaseXCom):
+        @staticmethod
+        def serialize_value(value, **facts):
+            return repr(value)
+
+    monkeypatch.setattr("airflow.sdk.execution_time.xcom.XCom", Backend)
+
+    assert run(make(payload=b"[1e999]", output_uri=None))["body"] == [float("inf")]
+
+
+def test_long_numbers_that_xcom_carries_are_none_of_these(endpoint):
+    body = [2**64 - 1, -(2**63), 0.1234567890123456789, "12345678901234567890", True, None, "\U0001f600"]
+
+    assert run(make(payload=body, output_uri=None))["body"] == body
+
+
+def test_a_model_of_bedrock_is_no_exception(endpoint, monkeypatch):
+    task = ask_bedrock(BedrockInvokeModelOperator, input_data=said(1), output_uri=None)
+    monkeypatch.setattr(task, "ask", lambda _: Answer(b"[1e999]", {"content_type": "application/json"}))
+
+    with pytest.raises(ResponseError, match="NaN or an infinity"):
+        run(task)
 
 
 def test_a_result_whose_size_cannot_be_told_is_given_as_it_is(told):

@@ -71,6 +71,15 @@ def test_it_gives_the_decoded_body_if_asked(endpoint, deferrable):
 
 
 @both
+def test_a_body_that_xcom_cannot_carry_is_said_in_words_and_not_tried_again(endpoint, deferrable):
+    with pytest.raises(ResponseError, match="NaN or an infinity") as caught:
+        finish(deferrable, payload=b"[1e999]", result="body")
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert "result='location'" in caught.value.hint
+
+
+@both
 def test_an_expression_picks_from_the_whole_result(endpoint, deferrable):
     assert finish(deferrable, result="body", result_expression="body.a") == 1
 
