@@ -239,11 +239,11 @@ def test_what_was_attached_once_is_only_mentioned():
 
 def test_what_a_tool_returned_once_is_only_mentioned_too():
     image = {"image": {"format": "png", "source": {"bytes": b"x"}}}
-    result = {"toolUseId": "t", "status": "success", "content": [image, {"json": {"image": {"x": 1}}}]}
+    result = {"toolUseId": "t", "status": "success", "content": [image, {"json": {"image": {"x": 1}}}, "odd"]}
 
     (message,) = without_attachments([{"role": "user", "content": [{"toolResult": result}]}])
 
     mention = {"text": "[image (png): sent earlier, not sent again]"}
-    content = [mention, {"json": {"image": {"x": 1}}}]
+    content = [mention, {"json": {"image": {"x": 1}}}, "odd"]
     assert message["content"] == [{"toolResult": {**result, "content": content}}]
     assert result["content"][0] is image
