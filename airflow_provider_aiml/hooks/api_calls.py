@@ -33,7 +33,7 @@ from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 from airflow_provider_aiml.inference.retry import RetryPolicy, call_with_retries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["ApiCallsMixin"]
 
@@ -52,21 +52,26 @@ class ApiCallsMixin(AwsClientMixin):
     """
 
     retry_args: Mapping[str, Any] | None
+    validate: bool | Collection[str]
     log_payloads: bool
     quote_model_errors: bool
 
     def check(self, operation: str, members: Mapping[str, Any]) -> None:
         """Refuse a call of :meth:`invoke` that cannot be made, and send nothing.
 
+        :param operation: there is one: ``InvokeApi``.
+        :param members: its arguments; with ``validate=False`` they are not looked at.
         :raises RequestError: the connection or an argument cannot be used.
         """
+        _ = self.conn_config
+        if not self.validate:
+            return
         request = {name: members.get(name) for name in ("url", "path", "query", "method")}
         ApiRequest(**{name: value for name, value in request.items() if value is not None}).full_url()
         authorization = members.get("authorization", "AWS_IAM")
         if authorization not in ("AWS_IAM", "NONE"):
             problem = Problem("authorization", repr(authorization), "AWS_IAM or NONE")
             raise RequestError("The API cannot be called", problems=(problem,))
-        _ = self.conn_config
 
     def invoke(
         self,
@@ -97,6 +102,8 @@ class ApiCallsMixin(AwsClientMixin):
         :return: ``StatusCode``, ``Headers`` (by lower-case name) and ``Body`` (bytes).
         :raises InferenceError: see :mod:`airflow_provider_aiml.exceptions`.
         """
+        asked = {"url": url, "path": path, "query": query, "method": method, "authorization": authorization}
+        self.check("InvokeApi", asked)
         full = ApiRequest(url, path, query, method).full_url()
         given = {name.lower(): value for name, value in (headers or {}).items()}
         if content_type and body is not None:

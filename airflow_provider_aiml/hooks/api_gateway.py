@@ -15,7 +15,7 @@ from airflow_provider_aiml.hooks.stack_calls import Operation, StackCallsMixin, 
 from airflow_provider_aiml.inference.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from botocore.config import Config
 
@@ -35,7 +35,8 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
     :param verify: False, or the path of a CA bundle, for TLS; default: the connection's.
     :param config: botocore's settings, for CloudFormation and its like; of them :meth:`invoke` heeds proxies,
         certificates and ``connect_timeout``, and ``retries`` as the most attempts.
-    :param validate: False leaves the check of :meth:`invoke`'s arguments out. Default: True.
+    :param validate: False leaves the check of :meth:`invoke`'s arguments out; a URL it must be all the same.
+        Default: True.
     :param retry_args: ``attempts``, ``base`` and ``cap`` of
         :class:`~airflow_provider_aiml.inference.retry.RetryPolicy`, for :meth:`invoke`.
     :param log_payloads: let AWS's libraries write payloads to DEBUG logs. Default: False.
@@ -54,7 +55,7 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         region_name: str | None = None,
         verify: bool | str | None = None,
         config: Mapping[str, Any] | Config | None = None,
-        validate: Any = True,
+        validate: bool | Collection[str] = True,
         retry_args: Mapping[str, Any] | None = None,
         log_payloads: bool = False,
         quote_model_errors: bool = True,

@@ -250,10 +250,17 @@ class TestCalls:
         assert "canary" not in caplog.text
         assert "secret-key" not in caplog.text
 
-    def test_bad_arguments_are_refused_by_the_check(self, hook, url):
-        hook.check("InvokeApi", {"url": url, "path": "1"})
-        with pytest.raises(RequestError, match="authorization"):
-            hook.check("InvokeApi", {"url": url, "authorization": "MINE"})
+    def test_bad_arguments_are_refused_unless_that_was_left_out(self, hook, url):
+        called = {"url": url, "path": "1", "query": {"items": "1"}}
+        hook.check("InvokeApi", called)
+        for refuse in (lambda **given: hook.check("InvokeApi", given), hook.invoke):
+            with pytest.raises(RequestError, match="authorization"):
+                refuse(**called, authorization="MINE")
+
+        trusting = ApiGatewaySageMakerHook(validate=False, retry_args=ONE)
+        trusting.check("InvokeApi", {**called, "authorization": "MINE"})
+        with pytest.raises(AccessDeniedError):
+            trusting.invoke(**called, authorization="MINE")
 
 
 class TestTrigger:
