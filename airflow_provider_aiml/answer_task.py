@@ -18,7 +18,7 @@ from airflow_provider_aiml.aws_task import (
     stop_if_orphaned,
     task_identity,
 )
-from airflow_provider_aiml.exceptions import ResponseError
+from airflow_provider_aiml.exceptions import PayloadError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
@@ -186,6 +186,18 @@ class PaidTask(ResultTask):
         if self.output_uri.endswith("/"):
             return self.place(context, self.output_uri + identity, identity, own=True)
         return self.place(context, self.output_uri, identity)
+
+    def read_body(
+        self, payload: Any, payload_uri: str | None, content_type: str, field: str = "payload"
+    ) -> bytes:
+        """Encode a request's body, or read it from object storage, where a retry needs it again."""
+        try:
+            return super().read_body(payload, payload_uri, content_type, field)
+        except PayloadError as error:
+            if payload_uri is not None and self.output_uri:
+                told = "the answer of an earlier try may be at output_uri, but only the same payload finds it"
+                error.hint = "; ".join(filter(None, (error.hint, told)))
+            raise
 
     def find(self, store: AnswerStore | None) -> Answer | None:
         """Give the answer that an earlier try paid for."""

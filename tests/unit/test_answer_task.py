@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
+    PayloadError,
     RequestError,
     ResponseError,
     StoredAnswerError,
@@ -92,6 +93,19 @@ def test_another_region_is_another_inference(endpoint):
     run(make(region_name="eu-west-1"))
 
     assert len(endpoint.invocations("echo")) == 2
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_payload_that_was_removed_since_says_where_an_earlier_answer_may_be(endpoint, s3, kept):
+    s3.put_object(Bucket="bucket", Key="in", Body=b'{"a":1}')
+    given = {"payload": None, "payload_uri": "s3://bucket/in", "output_uri": URI if kept else None}
+    run(make(**given))
+    s3.delete_object(Bucket="bucket", Key="in")
+
+    with pytest.raises(PayloadError, match="payload_uri: is absent") as caught:
+        run(make(**given), try_number=2)
+    assert ("the answer of an earlier try may be at output_uri" in str(caught.value)) is kept
+    assert len(endpoint.invocations("echo")) == 1
 
 
 def test_a_folder_keeps_each_answer_under_its_identity(endpoint, s3):
