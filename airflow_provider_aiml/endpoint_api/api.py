@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.endpoint_api.rendering import RenderedResponse
 
 __all__ = ["EndpointApi"]
+
+_log = logging.getLogger(__name__)
 
 _PROFILES: dict[str, dict[str, str]] = {
     "default": {
@@ -162,12 +165,21 @@ class EndpointApi:
     def check_templates(self) -> None:
         """Parse every mapping template, and render the request ones with samples of the parameters and body.
 
+        A parameter through which a caller can write JSON of his own is named in the log.
+
         :raises RequestError: one does not parse, or renders to something that is not JSON.
         """
-        from airflow_provider_aiml.endpoint_api.trial import template_problems
+        from airflow_provider_aiml.endpoint_api.trial import open_parameters, template_problems
 
         if problems := tuple(template_problems(self)):
             raise RequestError("The mapping templates cannot be deployed", problems=problems)
+        if names := open_parameters(self):
+            _log.warning(
+                "The mapping template of the API %s puts values in unescaped: through %s a caller can write "
+                "JSON of his own. json_template makes one that escapes them",
+                self.name,
+                ", ".join(names),
+            )
 
     def render_request(
         self,

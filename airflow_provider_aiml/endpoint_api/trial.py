@@ -14,16 +14,23 @@ from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.json_text import is_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_aiml.endpoint_api.api import EndpointApi
 
-__all__ = ["template_problems"]
+__all__ = ["open_parameters", "template_problems"]
 
 _READS_BODY = re.compile(r"\$!?\{?input\.(body|json|path)\b")
 _SPACED_DIRECTIVE = re.compile(r"#\s+(set|if|foreach|elseif|else|end)\b")
 _COMMA = "#if( $foreach.hasNext ),#end"
 _COMMA_BEFORE_ITEM = re.compile(r"\)\s*#\s*if\s*\(\s*\$foreach\.hasNext\s*\)\s*,\s*#\s*end")
+
+_BREAKOUTS = (
+    '{"aiml trial": 1}',  # where a value stands bare
+    '1", "aiml trial": "1',  # in a text of an object
+    '1", {"aiml trial": "1"}, "1',  # in a text of a list
+)
+_BROKEN_OUT = re.compile(r'"aiml trial"\s*:')
 
 
 def template_problems(api: EndpointApi) -> Iterator[Problem]:
@@ -33,6 +40,23 @@ def template_problems(api: EndpointApi) -> Iterator[Problem]:
     for response in integration_responses(api):
         template = response.get("ResponseTemplates", {}).get("application/json", "")
         yield from _of_syntax("response_mapping_template", template)
+
+
+def open_parameters(api: EndpointApi) -> list[str]:
+    """Name the parameters through which a caller can write JSON of his own, as a value that does so shows."""
+    return [full.split(".", 3)[3] for full in api.parameters if _is_open(api, full)]
+
+
+def _is_open(api: EndpointApi, full: str) -> bool:
+    for content_type, template in api.request_templates.items():
+        body = SAMPLE_BODIES[0] if _READS_BODY.search(template) else None
+        for value in _BREAKOUTS:
+            given = {**dict.fromkeys(api.parameters, SAMPLE_PARAMETER), full: value}
+            with suppress(RequestError):
+                rendered = render_request(api, _sample(given, content_type), body)
+                if is_json(rendered) and _BROKEN_OUT.search(rendered):
+                    return True
+    return False
 
 
 def _of_syntax(field: str, template: str) -> Iterator[Problem]:
@@ -60,7 +84,8 @@ def _of_request(api: EndpointApi, content_type: str, template: str) -> Iterator[
             (set(api.parameters), "all parameters"),
             (required, "the required parameters alone"),
         ):
-            problems = list(look(api, field, _sample(names, content_type), given))
+            sample = _sample(dict.fromkeys(names, SAMPLE_PARAMETER), content_type)
+            problems = list(look(api, field, sample, given))
             if problems:
                 break
     yield from problems
@@ -95,9 +120,9 @@ def _no_json(field: str, given: str) -> Problem:
     return Problem(field, f"a template that gives no JSON for {given}", allowed)
 
 
-def _sample(names: set[str], content_type: str) -> Request:
+def _sample(values: Mapping[str, str], content_type: str) -> Request:
     places: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
-    for full in names:
+    for full, value in values.items():
         _, _, place, name = full.split(".", 3)
-        places[place][name] = SAMPLE_PARAMETER
+        places[place][name] = value
     return Request(places["path"], places["querystring"], places["header"], None, content_type, {})

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_aiml.endpoint_api import EndpointApi
 
-# The template of aws-apigateway-sagemakerendpoint's own page at docs.aws.amazon.com, which had it on one line.
+# The template as aws-apigateway-sagemakerendpoint's own page at docs.aws.amazon.com had it, on one line.
 ONE_LINE = (
     '{ "instances": [ #set( $user_id = $input.params("user_id") ) #set( $items = $input.params("items") ) '
     '#foreach( $item in $items.split(",") ) {"in0": [$user_id], "in1": [$item]}#if( $foreach.hasNext ),#end '
@@ -24,11 +24,11 @@ MANY_LINES = """{
     ]
 }"""
 # The page and the README.adoc of 2026 have blanks behind the hashes, which make plain text of the directives,
-# and the comma before the item, which makes no JSON even without the blanks: on the page, and as Java's lines.
+# and the comma before the item, which makes no JSON even without the blanks: as text, and as Java's lines.
 PAGE_OF_2026 = (
     '{ "instances": [ # set( $user_id = $input.params("user_id") ) # set( $items = $input.params("items") ) '
-    '# foreach( $item in $items.split(",") ) # if( $foreach.hasNext ),#end {"in0": [$user_id], "in1": [$item]}'
-    " $esc.newline # end ] }"
+    '# foreach( $item in $items.split(",") ) # if( $foreach.hasNext ),#end {"in0": [$user_id], '
+    '"in1": [$item]} $esc.newline # end ] }'
 )
 JAVA_OF_2026 = (
     '{"instances": [# set( $user_id = $input.params("user_id") )# set( $items = $input.params("items") )'

@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow_provider_aiml.endpoint_api import (
+    boolean,
+    each,
+    item_number,
+    item_text,
+    json_body,
+    json_template,
+    number,
+    text,
+)
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from tests.unit.endpoint_api.samples import JAVA_OF_2026, MANY_LINES, ONE_LINE, PAGE_OF_2026, RATINGS, api
 
@@ -170,3 +180,51 @@ def test_the_template_of_the_page_of_2026_is_good_when_both_are_mended() -> None
 )
 def test_a_parameter_that_is_split_is_tried_with_several_parts(template: str) -> None:
     api(request_mapping_template=template).check_templates()
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        (ONE_LINE, ["user_id", "items"]),
+        (
+            '{"name": "$input.params("user_id")", "n": "$util.escapeJavaScript($input.params("items"))"}',
+            ["user_id"],
+        ),
+        ('{"name": $input.params("user_id")}', ["user_id"]),
+        ('{"names": ["$input.params("items")"], "body": $input.json("$")}', ["items"]),
+    ],
+)
+def test_a_parameter_through_which_a_caller_can_write_json_is_named_in_the_log_once(
+    template: str, named: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    api(
+        method="POST", request_mapping_template=template, request_parameters={"items": True, "top": False}
+    ).check_templates()
+
+    (record,) = [one for one in caplog.records if one.name.endswith("endpoint_api.api")]
+    assert record.levelname == "WARNING"
+    assert f"through {', '.join(named)} a caller" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"instances": each("items", {"in0": [number("user_id")], "in1": [item_number()]})},
+        {"a": text("user_id"), "b": [text("items")], "c": boolean("items"), "d": each("items", item_text())},
+        {"body": json_body(), "n": [[number("user_id"), number("items")]]},
+    ],
+    ids=["items", "texts", "body"],
+)
+def test_a_built_template_has_no_such_parameter(shape: Any, caplog: pytest.LogCaptureFixture) -> None:
+    template = json_template(shape)
+    api(
+        method="POST", request_mapping_template=template, request_parameters={"items": True}
+    ).check_templates()
+
+    assert caplog.records == []
+
+
+def test_a_model_that_takes_no_json_is_not_told_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    api(request_mapping_template='$input.params("user_id"),2', content_type="text/csv").check_templates()
+
+    assert caplog.records == []
