@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
-from airflow_provider_aiml.aws_task import check_place, has_jinja, task_identity
+from airflow_provider_aiml.aws_task import check_s3_uri, has_jinja, task_identity
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -95,7 +95,7 @@ class AsyncOutputTask(ResultTask):
         self.manifest_to = manifest_to
         self._permission_told = False
         _ = self.policy
-        check_place(manifest_to, "manifest_to", folder=True)
+        check_s3_uri(manifest_to, "manifest_to", folder=True)
         if isinstance(sqs_queue, str) and not has_jinja(sqs_queue):
             check_queue(sqs_queue)
 
@@ -251,6 +251,7 @@ class AsyncOutputTask(ResultTask):
         beside it.
         """
         self.check_result()
+        check_s3_uri(self.manifest_to, "manifest_to", folder=True)
         if self.sqs_queue is not None:
             check_queue(self.sqs_queue)
         if not self.output_uri:
@@ -385,14 +386,3 @@ def check_queue(queue: str) -> None:
     from airflow_provider_aiml.inference.notice_queue import QueueRef
 
     QueueRef.parse(queue)
-
-
-def check_s3_uri(uri: object, field: str) -> None:
-    """Refuse a plain string that names no object on S3; a template is judged once it is rendered.
-
-    :raises RequestError: it is not ``s3://bucket/key``.
-    """
-    if isinstance(uri, str) and not has_jinja(uri):
-        from airflow_provider_aiml.inference.outputs import Location
-
-        Location.parse(uri, field)

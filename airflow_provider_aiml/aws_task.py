@@ -219,11 +219,16 @@ def has_jinja(value: object) -> bool:
 
 
 def check_place(uri: object, field: str, *, folder: bool = False) -> None:
-    """Refuse a plain string that is no place in object storage; a template is judged once it is rendered.
+    """Refuse a plain string, or one in a list, that is no place in object storage.
+
+    A template is judged once it is rendered.
 
     :param folder: whether a whole bucket, ``s3://bucket/``, is a place, too.
     :raises RequestError: the scheme, the bucket or what lies behind it is missing.
     """
+    if isinstance(uri, (list, tuple)):
+        for index, one in enumerate(uri):
+            check_place(one, f"{field}[{index}]", folder=folder)
     if not isinstance(uri, str) or has_jinja(uri):
         return
     scheme, separator, rest = uri.partition("://")
@@ -233,6 +238,26 @@ def check_place(uri: object, field: str, *, folder: bool = False) -> None:
     found = f"a string of {len(uri)} characters that lacks a scheme, a bucket or a key"
     allowed = "a URI such as s3://bucket/key" + (" or s3://bucket/folder/" if folder else "")
     raise RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))
+
+
+def check_s3_uri(uri: object, field: str, *, folder: bool = False, or_https: bool = False) -> None:
+    """Refuse a plain string, or one in a list, that names no object on S3.
+
+    A template is judged once it is rendered.
+
+    :param folder: whether a folder is meant, and so a whole bucket, ``s3://bucket/``, serves too.
+    :param or_https: whether an ``https://`` address serves too.
+    :raises RequestError: it is not ``s3://bucket/key``.
+    """
+    if isinstance(uri, (list, tuple)):
+        for index, one in enumerate(uri):
+            check_s3_uri(one, f"{field}[{index}]", folder=folder, or_https=or_https)
+    if not isinstance(uri, str) or has_jinja(uri) or (or_https and uri.startswith("https://")):
+        return
+    from airflow_provider_aiml.inference.outputs import Location
+
+    inside = folder and uri.startswith("s3://") and uri.endswith("/")
+    Location.parse(f"{uri}name" if inside else uri, field)
 
 
 @contextmanager

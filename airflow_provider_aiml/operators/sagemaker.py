@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned
+from airflow_provider_aiml.aws_task import check_place, check_s3_uri, stop_if_orphaned
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.arguments import check_one_source, read_flag, read_list, read_number
 from airflow_provider_aiml.inference.paid_submission import check_filename
@@ -25,7 +25,6 @@ PAYLOAD_TEMPLATES = (".json.j2", ".jsonl.j2", ".csv.j2", ".txt.j2")
 _RENDERERS = {**AnswerTask.template_fields_renderers, "payload": "json", "request_members": "json"}
 _SINGLES = ("payload", "payload_uri", "input_location")
 _LISTS = ("payloads", "payload_uris", "input_locations")
-_HOOK = "airflow_provider_aiml.hooks.sagemaker_runtime"
 _RESPONSE_KEYS = {
     "ContentType": "content_type",
     "InvokedProductionVariant": "invoked_production_variant",
@@ -73,7 +72,7 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
     streamed_operation = "InvokeEndpointWithResponseStream"
     service = "sagemaker-runtime"
     no_xcom = "or decode=False to get its bytes in base64"
-    hook_module = _HOOK
+    hook_module = "airflow_provider_aiml.hooks.sagemaker_runtime"
     hook_name = "SageMakerRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (
         "endpoint_name",
@@ -308,9 +307,6 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_place(payload_uri, "payload_uri")
-        check_place(input_location, "input_location")
-        check_place(upload_to, "upload_to", folder=True)
         self.endpoint_name = endpoint_name
         self.payload = payload
         self.payload_uri = payload_uri
@@ -369,6 +365,11 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
 
     def _check_sources(self) -> None:
         check_one_source({source: getattr(self, source) for source in (*_SINGLES, *_LISTS)})
+        for field in ("payload_uri", "payload_uris"):
+            check_place(getattr(self, field), field)
+        for field in ("input_location", "input_locations"):
+            check_s3_uri(getattr(self, field), field, or_https=True)
+        check_s3_uri(self.upload_to, "upload_to", folder=True)
 
     def _plan_one(self, members: dict[str, Any], field: str, value: Any) -> PlannedRequest:
         """Put a body into the request where it fits, else plan its upload."""
@@ -384,8 +385,7 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         if len(body) <= limit:
             return self._checked({**members, "body": body}, {"body": field})
         if not self.upload_to:
-            allowed = f"at most {limit} bytes without upload_to, a folder on S3"
-            problem = Problem(field, f"{len(body)} bytes", allowed)
+            problem = Problem(field, f"{len(body)} bytes", f"at most {limit} bytes without upload_to, on S3")
             raise PayloadError("The body does not fit into the request", problems=(problem,))
         self.check(self.operation, {**members, "input_location": str(self._upload_location("0" * 40))}, {})
         return PlannedRequest(members, body)

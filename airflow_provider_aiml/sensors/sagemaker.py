@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_aiml.async_output_task import AsyncOutputTask, check_s3_uri, deferral_timeout
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, deferral_timeout
+from airflow_provider_aiml.aws_task import check_s3_uri
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -82,6 +83,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
             allowed = "given beside output_location; an inference brings its own"
             problem = Problem("failure_location", "given beside inference", allowed)
             raise RequestError("The arguments do not fit each other", problems=(problem,))
+        check_s3_uri(inference, "inference")
         check_s3_uri(output_location, "output_location")
         check_s3_uri(failure_location, "failure_location")
         self.inference = inference

@@ -286,7 +286,7 @@ def test_a_payload_is_read_from_object_storage(endpoint, s3):
 def test_a_body_too_large_for_the_request_is_uploaded_once(endpoint, s3, read, folder):
     large = {"x": "y" * 128_000}
     if folder == "s3://bucket":
-        with pytest.raises(RequestError, match="upload_to: is a string"):
+        with pytest.raises(RequestError, match="upload_to: is a bucket without a key"):
             make(payload=large, upload_to=folder)
         return
 
@@ -338,7 +338,16 @@ def test_a_bug_in_an_upload_is_not_taken_for_a_fault_of_s3(endpoint):
         ({"payload": None}, "is none of them"),
         ({"payload": None, "input_location": "bucket/key"}, "input_location: is a string"),
         ({"payload": None, "payload_uri": "s3://b"}, "payload_uri: is a string"),
+        ({"payload": None, "input_location": "file:///x"}, "input_location: is a string"),
+        ({"payload": None, "input_location": "gs://b/k"}, "input_location: is a string"),
+        ({"payload": None, "input_location": "s3://mine@b/k"}, "input_location: is .* Airflow connection"),
+        ({"payload": None, "input_locations": ["s3://b/k", "nope"]}, r"input_locations\[1\]: is a string"),
+        ({"payload": None, "payload_uris": ["nope"]}, r"payload_uris\[0\]: is a string"),
         ({"upload_to": "https"}, "upload_to: is a string"),
+        ({"upload_to": "gs://b/x/"}, "upload_to: is a string of 9 characters"),
+        ({"upload_to": "s3://mine@b/x/"}, "upload_to: is .* Airflow connection"),
+        ({"manifest_to": "https://b/x/"}, "manifest_to: is a string of 12 characters"),
+        ({"manifest_to": "s3://b"}, "manifest_to: is a bucket without a key"),
         ({"result": "everything"}, "result: is 'everything', allowed is 'location' or 'body'"),
         ({"wait_for_completion": False, "output_uri": "s3://b/k"}, "output_uri / result: is given with"),
         ({"wait_for_completion": False, "result": "body"}, "output_uri / result: is given with"),
@@ -347,6 +356,42 @@ def test_a_bug_in_an_upload_is_not_taken_for_a_fault_of_s3(endpoint):
 def test_bad_input_is_refused_where_the_dag_is_read(kwargs, problem):
     with pytest.raises(RequestError, match=problem):
         make(**kwargs)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"upload_to": "s3://b/", "manifest_to": "s3://b/folder"},
+        {"upload_to": "{{ params.folder }}", "manifest_to": "{{ params.folder }}"},
+        {"payload": None, "input_location": "https://b.s3.amazonaws.com/k"},
+        {"payload": None, "input_locations": ["s3://b/k", "{{ params.place }}"]},
+        {"payload": None, "payload_uris": ["file:///x", "gs://b/k"]},
+    ],
+)
+def test_places_that_may_be_good_are_left_to_the_run(kwargs):
+    assert make(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "rendered", "problem"),
+    [
+        ({}, {"upload_to": "gs://b/x/"}, "upload_to: is a string of 9 characters"),
+        ({}, {"manifest_to": "s3://mine@b/x/"}, "manifest_to: is .* Airflow connection"),
+        (
+            {"payload": None, "input_locations": "{{ x }}"},
+            {"input_locations": ["nope"]},
+            r"\[0\]: is a string",
+        ),
+    ],
+)
+def test_a_place_that_a_template_renders_is_judged_before_anything_is_sent(aws, kwargs, rendered, problem):
+    task = make(**kwargs)
+    for field, value in rendered.items():
+        setattr(task, field, value)
+
+    with pytest.raises(RequestError, match=problem):
+        run(task)
+    assert aws.request_counts() == {}
 
 
 @pytest.mark.parametrize(
@@ -394,11 +439,6 @@ def test_a_template_that_renders_to_none_is_not_sent(aws, source, rendered, prob
             {"payload": None, "input_location": "s3://bucket/k", "filename": "?"},
             RequestError,
             "filename: is ",
-        ),
-        (
-            {"upload_to": "https://b/k", "payload": "x" * 128_001, "content_type": "text/plain"},
-            RequestError,
-            "upload_to",
         ),
     ],
 )

@@ -208,6 +208,9 @@ def test_one_object_for_several_outputs_is_refused_before_the_wait(aws):
         ({"output_location": None}, "inference / output_location: is none of them"),
         ({"output_location": "https://b/k"}, "output_location: is a string"),
         ({"failure_location": "s3://b"}, "failure_location: is a bucket without a key"),
+        ({"output_location": None, "inference": "nonsense"}, "inference: is a string"),
+        ({"output_location": None, "inference": "s3://b"}, "inference: is a bucket without a key"),
+        ({"output_location": None, "inference": ["s3://b/k", "no"]}, r"inference\[1\]: is a string"),
         (
             {"output_location": None, "inference": "s3://b/k", "failure_location": "s3://b/f"},
             "failure_location: is given beside inference",
@@ -223,8 +226,11 @@ def test_bad_input_is_refused_where_the_dag_is_read(kwargs, problem):
 @pytest.mark.parametrize("inference", ["{'output_location': …}", 3, [None], [], {"location": "s3://b/k"}])
 @both
 def test_what_cannot_be_waited_for_is_refused_before_the_wait(aws, inference, deferrable):
+    task = make(inference="{{ params.inference }}", deferrable=deferrable)
+    task.inference = inference  # as Airflow leaves it after rendering
+
     with pytest.raises(RequestError) as caught:
-        run(make(inference=inference, deferrable=deferrable))
+        run(task)
 
     assert isinstance(caught.value, AirflowFailException)
     assert aws.request_counts() == {}
