@@ -31,7 +31,6 @@ from airflow_provider_aiml.inference.identity import request_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import timedelta
 
     from airflow.sdk import Context
 
@@ -43,8 +42,6 @@ FAILURE_QUOTE_BYTES = 2_048
 """How much of a failure object is quoted."""
 LOOKERS = 16
 """Looks at once of a wait in a worker."""
-DEFERRAL_MARGIN = 900
-"""Seconds by which Airflow's own deferral timeout lies behind the last deadline: ours speaks first."""
 
 
 class AsyncOutputTask(ResultTask):
@@ -368,14 +365,13 @@ class AsyncOutputTask(ResultTask):
         return uri
 
 
-def deferral_timeout(submissions: Sequence[Submission], now: float, timeout_at: float | None) -> timedelta:
-    """Give Airflow's own limit for a deferral, which lies behind every limit of ours."""
-    from datetime import timedelta
+def end_of_wait(submissions: Sequence[Submission], until: float | None) -> float:
+    """Give when a wait is over at the latest: with the last deadline, or before.
 
+    :param until: the wait's own end, in seconds since the epoch; None: it has none.
+    """
     last = max(submission.deadline for submission in submissions)
-    if timeout_at is not None:
-        last = min(last, timeout_at)
-    return timedelta(seconds=max(0.0, last - now) + DEFERRAL_MARGIN)
+    return last if until is None else min(last, until)
 
 
 def check_queue(queue: str) -> None:

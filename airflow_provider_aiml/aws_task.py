@@ -6,7 +6,9 @@ amazon provider may be imported at its top level.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
 AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify", "botocore_config")
+DEFERRAL_MARGIN = 900
+"""Seconds by which Airflow's own deferral timeout lies behind the end of a wait: ours speaks first."""
 
 
 class AwsTask(BaseOperator):
@@ -211,6 +215,14 @@ def deferrable_default() -> bool:
     from airflow.providers.common.compat.sdk import conf
 
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def deferral_timeout(end: float | None) -> timedelta | None:
+    """Give Airflow's own limit for a deferral, which lies behind the end of the wait.
+
+    :param end: in seconds since the epoch; None: the wait has no end.
+    """
+    return None if end is None else timedelta(seconds=max(0.0, end - time.time()) + DEFERRAL_MARGIN)
 
 
 def has_jinja(value: object) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.aws_task import AwsTask
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.invocations import InvocationWait
     from airflow_provider_aiml.inference.outputs import Verdict
     from airflow_provider_aiml.triggers.bedrock import BedrockAsyncInvokeTrigger
-
-DEFERRAL_MARGIN = 900
-"""Seconds by which Airflow's own deferral timeout lies behind ours, which then speaks first."""
 
 
 class InvocationTask(AwsTask):
@@ -105,10 +101,3 @@ class InvocationTask(AwsTask):
             except InferenceError as other:
                 self.log.warning("The failure's words are missing: %s", other)
         return error
-
-
-def deferral_timeout(timeout_at: float | None) -> timedelta | None:
-    """Give Airflow's own limit for a deferral, which lies behind ours."""
-    if timeout_at is None:
-        return None
-    return timedelta(seconds=max(0.0, timeout_at - time.time()) + DEFERRAL_MARGIN)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_aiml.aws_task import AwsTask, deferrable_default, task_identity
+from airflow_provider_aiml.aws_task import AwsTask, deferrable_default, deferral_timeout, task_identity
 from airflow_provider_aiml.exceptions import InferenceError, StackFailedError, error_from_dict
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_aiml.hooks.stack_calls import Operation
-
-DEFERRAL_MARGIN = 600
-"""Seconds by which Airflow's own deferral timeout lies behind the wait's: ours speaks first."""
 
 
 class StackTask(AwsTask):
@@ -112,7 +108,6 @@ class StackTask(AwsTask):
     def _defer(self, operation: Operation, deadline: float | None) -> NoReturn:
         from airflow_provider_aiml.triggers.api_gateway import ApiGatewaySageMakerStackTrigger
 
-        left = None if deadline is None else max(0.0, deadline - time.time()) + DEFERRAL_MARGIN
         self.defer(
             trigger=ApiGatewaySageMakerStackTrigger(
                 stack_id=operation.stack_id,
@@ -125,7 +120,7 @@ class StackTask(AwsTask):
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            timeout=None if left is None else timedelta(seconds=left),
+            timeout=deferral_timeout(deadline),
         )
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_aiml.async_output_task import AsyncOutputTask, deferral_timeout
-from airflow_provider_aiml.aws_task import deferrable_default, task_identity
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, end_of_wait
+from airflow_provider_aiml.aws_task import deferrable_default, deferral_timeout, task_identity
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     OutputExpiredError,
@@ -238,7 +238,7 @@ class SubmissionTask(AsyncOutputTask):
             ),
             method_name="look_again",
             kwargs={"started": started},
-            timeout=deferral_timeout(awaited, now, None),
+            timeout=deferral_timeout(end),
         )
 
     def _sendable(self, identity: str, request: PlannedRequest) -> dict[str, Any]:
@@ -315,13 +315,14 @@ class SubmissionTask(AsyncOutputTask):
 
     def _wait(self, submissions: Sequence[Submission], until: float | None) -> dict[int, InferenceError]:
         """Wait for all of them, or until more failed than may; give those that did, by index."""
+        end = end_of_wait(submissions, until)
         if self.deferrable:
             self.defer(
                 trigger=self.make_trigger(submissions, poll_interval=self.waiter_delay, timeout_at=until),
                 method_name="execute_complete",
-                timeout=deferral_timeout(submissions, time.time(), until),
+                timeout=deferral_timeout(end),
             )
-        self.tell_of_slot(max(one.deadline for one in submissions) if until is None else until)
+        self.tell_of_slot(end)
         return self._look_until(submissions, until)
 
     def _look_until(

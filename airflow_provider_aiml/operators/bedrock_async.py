@@ -10,10 +10,15 @@ import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import given_members
-from airflow_provider_aiml.aws_task import deferrable_default, stop_if_orphaned, task_identity
+from airflow_provider_aiml.aws_task import (
+    deferrable_default,
+    deferral_timeout,
+    stop_if_orphaned,
+    task_identity,
+)
 from airflow_provider_aiml.inference.arguments import read_flag
 from airflow_provider_aiml.inference.identity import request_identity
-from airflow_provider_aiml.invocation_task import InvocationTask, deferral_timeout
+from airflow_provider_aiml.invocation_task import InvocationTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_aiml.aws_task import deferral_timeout
 from airflow_provider_aiml.exceptions import InferenceError, ModelFailedError
 from airflow_provider_aiml.inference.invocations import InvocationWait, read_invocations
-from airflow_provider_aiml.invocation_task import InvocationTask, deferral_timeout
+from airflow_provider_aiml.invocation_task import InvocationTask
 from airflow_provider_aiml.waiting_sensor import WaitingSensor
 
 if TYPE_CHECKING:

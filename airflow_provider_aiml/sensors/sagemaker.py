@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_aiml.async_output_task import AsyncOutputTask, deferral_timeout
-from airflow_provider_aiml.aws_task import check_s3_uri
+from airflow_provider_aiml.async_output_task import AsyncOutputTask, end_of_wait
+from airflow_provider_aiml.aws_task import check_s3_uri, deferral_timeout
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -116,7 +116,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         self._failed = False
         self._tells_of_permission = not self.deferrable and not resumed
         if self.mode == "poke" and not self.deferrable:
-            self.tell_of_slot(min(self.ends_at, max(one.deadline for one in self._submissions)))
+            self.tell_of_slot(end_of_wait(self._submissions, self.ends_at))
 
     def look_at_all(self) -> bool:
         """Look at what is still awaited, at a long list from the triggerer; say whether S3 had a fault."""
@@ -143,7 +143,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         self.defer(
             trigger=self.make_trigger(self._submissions, **self.schedule),
             method_name="execute_complete",
-            timeout=deferral_timeout(self._submissions, time.time(), self.ends_at),
+            timeout=deferral_timeout(end_of_wait(self._submissions, self.ends_at)),
         )
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
