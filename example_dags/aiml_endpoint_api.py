@@ -22,10 +22,14 @@ DOC = """
    model is not asked.
 4. **call_too_fast** sends more than the stage takes, and counts what was answered and what was throttled.
 5. **change** gives the answer another shape, by a change set. The API serves all the while, under one URL.
-6. **delete** takes all away but the access log and the account's logging role, whatever came before.
+6. **move** puts the API before another endpoint, **classify_throttled** calls it there, once. It fails on
+   purpose: SageMaker throttles that endpoint, and a caller of the API is told so by status 429.
+7. **delete** takes all away but the access log and the account's logging role, whatever came before.
 
 It needs the connection `aws_default`, the permissions in docs/permissions.md, and an endpoint that takes 30
-features a row and answers `{"predictions": [{"label": "malignant" | "benign", ...}]}`.
+features a row and answers `{"predictions": [{"label": "malignant" | "benign", ...}]}`. The other endpoint is
+one that is throttled, as `demo-throttled` of the local AWS is; with any other, **classify_throttled**
+succeeds.
 """
 
 # A row of scikit-learn's breast-cancer data; its tumour is malignant.
@@ -55,6 +59,13 @@ with DAG(
             type="string",
             title="Endpoint",
             description="The SageMaker endpoint that the API calls.",
+            pattern="^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$",
+        ),
+        "throttled_endpoint_name": Param(
+            "demo-throttled",
+            type="string",
+            title="Throttled endpoint",
+            description="A SageMaker endpoint that is throttled.",
             pattern="^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$",
         ),
         "stack_name": Param(
@@ -125,10 +136,25 @@ with DAG(
         query={"features": FEATURES},
         result_expression="body",
     )
+    move = ApiGatewaySageMakerDeployOperator(
+        task_id="move",
+        stack_name="{{ params.stack_name }}",
+        api={**api, "endpoint_name": "{{ params.throttled_endpoint_name }}"},
+        multiple_outputs=True,
+    )
+    classify_throttled = ApiGatewaySageMakerInvokeOperator(
+        task_id="classify_throttled",
+        url=move.output["url"],
+        path="tumours",
+        query={"features": FEATURES},
+        retry_args={"attempts": 1},
+        retries=0,
+    )
     delete = ApiGatewaySageMakerDeleteOperator(
         task_id="delete",
         stack_name="{{ params.stack_name }}",
         trigger_rule="all_done",
     )
     deploy >> [classify, classify_nothing] >> call_too_fast(deploy.output["url"]) >> change
-    classify_again >> delete
+    classify_again >> move
+    classify_throttled >> delete

@@ -43,6 +43,13 @@ DEMO_ENDPOINTS = (
         AsyncConfig(f"s3://{_DEMO_BUCKET}/output", f"s3://{_DEMO_BUCKET}/failure"),
     ),
     Endpoint("demo-text-stream", "text_stream"),
+    Endpoint("demo-throttled", "tabular"),
+)
+_DEMO_FAULT = Fault(
+    "sagemaker:InvokeEndpoint*",
+    code="ThrottlingException",
+    resource="demo-throttled",
+    for_seconds=float("inf"),
 )
 _ASYNC_ARGUMENTS = {
     "s3_output_path",
@@ -113,8 +120,11 @@ class Cloud:
         self.moto.close()
 
     async def _fill(self) -> None:
-        for endpoint in DEMO_ENDPOINTS if self._demo else ():
+        if not self._demo:
+            return
+        for endpoint in DEMO_ENDPOINTS:
             await self.endpoints.add(endpoint)
+        self.faults.add(_DEMO_FAULT)
 
     async def _elsewhere(self, request: Request) -> Answer:
         if place := place_of(request):

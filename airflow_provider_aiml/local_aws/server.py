@@ -33,7 +33,8 @@ class LocalAws(LocalAwsControl):
     :param host: the address to listen on.
     :param public_url: how clients reach it, for :attr:`connection_uri`; default: by host and port.
     :param demo: whether to start the demo's endpoints (``demo-tabular``, ``demo-tabular-async``,
-        ``demo-text-stream``); without them no container starts until an endpoint is invoked.
+        ``demo-text-stream``, ``demo-throttled``); without them no container starts until an endpoint is
+        invoked.
     """
 
     def __init__(

@@ -61,7 +61,10 @@ EXPECTATIONS = (
     Expectation("aiml_streamed_answer", results={"measure": '"bytes": '}),
     Expectation(
         "aiml_endpoint_api",
-        failures={"classify_nothing": "Missing required request parameters: [features]"},
+        failures={
+            "classify_nothing": "Missing required request parameters: [features]",
+            "classify_throttled": "Too many requests, or the model is not ready",
+        },
         results={
             "classify": '"label": "malignant"',
             "call_too_fast": '"throttled": ',

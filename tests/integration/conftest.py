@@ -61,6 +61,8 @@ def demo(aws: LocalAws, _database: None, monkeypatch: pytest.MonkeyPatch) -> Loc
         s3_failure_path=f"s3://{BUCKET}/failure",
     )
     # [END endpoints]
+    aws.add_endpoint("demo-throttled", "tabular")
+    aws.add_fault("InvokeEndpoint*", code="ThrottlingException", resource="demo-throttled", for_seconds=3600)
     # In Airflow each task is a process of its own; here they share one, with its listings of S3.
     ObjectStoragePath(f"s3://{BUCKET}", conn_id="aws_default").fs.invalidate_cache()
     return aws

@@ -26,9 +26,9 @@ def keep_signals():
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def sagemaker(aws):
+def sagemaker(aws, service="sagemaker"):
     return boto3.client(
-        "sagemaker",
+        service,
         endpoint_url=aws.endpoint_url,
         region_name="us-east-1",
         aws_access_key_id="key",
@@ -135,12 +135,23 @@ def test_the_demo_starts_with_its_endpoints_and_again_after_a_reset():
         "demo-tabular",
         "demo-tabular-async",
         "demo-text-stream",
+        "demo-throttled",
     }
     assert config["AsyncInferenceConfig"]["OutputConfig"] == {
         "S3OutputPath": "s3://demo-inference/output",
         "S3FailurePath": "s3://demo-inference/failure",
     }
     assert len(containers) == 2
+
+
+def test_one_endpoint_of_the_demo_is_throttled_for_good():
+    with LocalAws() as demo:
+        runtime = sagemaker(demo, "sagemaker-runtime")
+        for name in ("invoke_endpoint", "invoke_endpoint_with_response_stream"):
+            with pytest.raises(ClientError) as caught:
+                getattr(runtime, name)(EndpointName="demo-throttled", Body=b"{}")
+            assert caught.value.response["Error"] == {"Code": "ThrottlingException", "Message": None}
+        assert demo.invocations("demo-throttled") == []
 
 
 def test_the_demo_can_be_left_while_its_models_still_load():
