@@ -21,7 +21,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from airflow_provider_aiml.exceptions import InferenceError, Problem, RequestError, StoredAnswerError
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    Problem,
+    RequestError,
+    ResponseError,
+    StoredAnswerError,
+)
 from airflow_provider_aiml.inference.identity import request_identity
 
 if TYPE_CHECKING:
@@ -75,6 +81,20 @@ class Answer:
 
     body: bytes
     members: Mapping[str, Any] = field(default_factory=dict)
+
+    def response(self, operation: str) -> dict[str, Any]:
+        """Read the response that was kept as JSON.
+
+        :param operation: what it answers, for the error.
+        :raises ResponseError: it is no JSON object.
+        """
+        try:
+            response = json.loads(self.body)
+        except ValueError:
+            response = None
+        if isinstance(response, dict):
+            return response
+        raise ResponseError(f"The kept answer of {operation} is not a JSON object", partial_body=self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,9 @@ and the last raw answer at the end.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from airflow_provider_aiml.exceptions import ResponseError
 from airflow_provider_aiml.inference.conversation import json_bytes
 from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
 from airflow_provider_aiml.inference.turns import Progress, Turn
@@ -42,7 +40,7 @@ class TurnStore:
             return Progress()
         if not self.staged:
             answer = self.answers.load()
-            return Progress([Turn(_parsed(answer.body))]) if answer else Progress()
+            return Progress([Turn(answer.response("Converse"))]) if answer else Progress()
         kept = self.answers.load_beside(TURNS_SUFFIX)
         uri = self.answers.uri + TURNS_SUFFIX
         found = None if kept is None else Progress.from_json(kept, self.answers.identity, uri)
@@ -84,13 +82,3 @@ class TurnStore:
     def _keep_answer(self, progress: Progress, answers: AnswerStore) -> None:
         body = json_bytes(progress.turns[-1].response)
         answers.save(Answer(body, {"content_type": "application/json"}))
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        response = json.loads(body)
-    except ValueError:
-        response = None
-    if not isinstance(response, dict):
-        raise ResponseError("The kept answer of Converse is not a JSON object", partial_body=body)
-    return response

@@ -5,11 +5,10 @@ Import the operators from :mod:`airflow_provider_aiml.operators.bedrock`.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, given_members
-from airflow_provider_aiml.exceptions import AnswerStoppedError, Problem, RequestError, ResponseError
+from airflow_provider_aiml.exceptions import AnswerStoppedError, Problem, RequestError
 from airflow_provider_aiml.inference.arguments import check_one_source, read_flag
 from airflow_provider_aiml.inference.conversation import (
     extend_history,
@@ -41,19 +40,6 @@ class _JsonAnswerTask(AnswerTask):
         members = {name: value for name, value in response.items() if name != "ResponseMetadata"}
         body = json_bytes(to_json(members))
         return Answer(body, {"content_type": "application/json"})
-
-    def parsed(self, answer: Answer) -> dict[str, Any]:
-        """Read it again.
-
-        :raises ResponseError: what is kept is no JSON object.
-        """
-        try:
-            response = json.loads(answer.body)
-        except ValueError:
-            response = None
-        if not isinstance(response, dict):
-            raise ResponseError(f"The kept answer of {self.operation} is not JSON", partial_body=answer.body)
-        return response
 
 
 class BedrockApplyGuardrailOperator(_JsonAnswerTask):
@@ -119,7 +105,7 @@ class BedrockApplyGuardrailOperator(_JsonAnswerTask):
 
     def read_answer(self, answer: Answer) -> dict[str, Any]:
         """Say what the guardrail did, and what to go on with."""
-        response = self.parsed(answer)
+        response = answer.response(self.operation)
         outputs = response.get("outputs") or []
         intervened = response.get("action") == INTERVENED
         texts = [str(output.get("text", "")) for output in outputs] if intervened else self._texts()
@@ -222,7 +208,7 @@ class BedrockCountTokensOperator(_JsonAnswerTask):
 
     def read_answer(self, answer: Answer) -> dict[str, Any]:
         """Give the number."""
-        return {"input_tokens": self.parsed(answer)["inputTokens"]}
+        return {"input_tokens": answer.response(self.operation)["inputTokens"]}
 
     def _input(self) -> Any:
         if self.input is not None:

@@ -102,7 +102,7 @@ class TestApplyGuardrail:
             run(guard(guardrail_identifier="other"))
 
     def test_a_kept_answer_that_is_no_json_is_an_error(self):
-        with pytest.raises(ResponseError, match="not JSON"):
+        with pytest.raises(ResponseError, match="not a JSON object"):
             guard().read_answer(Answer(b"{cut"))
 
 
