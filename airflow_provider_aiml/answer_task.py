@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_aiml.aws_task import (
     AwsTask,
@@ -24,12 +24,13 @@ from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
     from airflow_provider_aiml.inference.stored_answer import Answer, AnswerStore
 
+Kept = TypeVar("Kept")
 _PERHAPS_UNCARRIED = re.compile(r"NaN|Infinity|[0-9]{19}|\\ud[89a-f]")
 """In JSON text with something that XCom cannot carry, and seldom in another."""
 XCOM_COMFORT_BYTES = 1024 * 1024
@@ -199,17 +200,6 @@ class PaidTask(ResultTask):
                 error.hint = "; ".join(filter(None, (error.hint, told)))
             raise
 
-    def find(self, store: AnswerStore | None) -> Answer | None:
-        """Give the answer that an earlier try paid for."""
-        answer = None if store is None or read_flag(self.reinvoke, "reinvoke") else store.load()
-        if store and answer:
-            self.log.info(
-                "This request was answered in an earlier try; %d bytes are read from %s and nothing is sent",
-                len(answer.body),
-                store.uri,
-            )
-        return answer
-
 
 class AnswerTask(PaidTask):
     """A task that asks a model and gets its answer in the same call.
@@ -252,14 +242,32 @@ class AnswerTask(PaidTask):
         :param store: the place that keeps the answer; None without.
         :param request: the request's members by their snake_case names.
         """
-        return self.read_answer(self.find(store) or self._buy(context, identity, store, request))
+        answer = None if store is None else self.find(store, store.load)
+        if answer is None:
+            self.announce(context, identity, store)
+            answer = self._buy(store, request)
+        return self.read_answer(answer)
 
-    def _buy(
-        self, context: Context, identity: str, store: AnswerStore | None, request: Mapping[str, Any]
-    ) -> Answer:
+    def find(self, store: AnswerStore, look: Callable[[], Kept | None]) -> Kept | None:
+        """Give what is kept of an answer that an earlier try paid for.
+
+        :param look: how to look for it in the store.
+        """
+        kept = None if read_flag(self.reinvoke, "reinvoke") else look()
+        if kept is not None:
+            self.log.info(
+                "This request was answered in an earlier try; the answer at %s is taken and nothing is sent",
+                store.uri,
+            )
+        return kept
+
+    def announce(self, context: Context, identity: str, store: AnswerStore | None) -> None:
+        """Show, as the last thing before the call, that the answer can be kept and the task is no orphan."""
         if store is not None:
             store.announce()
         stop_if_orphaned(context, identity)
+
+    def _buy(self, store: AnswerStore | None, request: Mapping[str, Any]) -> Answer:
         if store is None:
             return self.ask(request)
         try:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.answer_task import PaidTask
+from airflow_provider_aiml.answer_task import AnswerTask, PaidTask, decoded_body
 from airflow_provider_aiml.exceptions import Problem, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from airflow_provider_aiml.inference.stored_answer import Answer
     from airflow_provider_aiml.inference.stream_store import OpenUpload
     from airflow_provider_aiml.inference.streaming import StreamProgress
 
@@ -86,3 +87,15 @@ class StreamedTask(PaidTask):
 
         location = Location.parse(uri, "output_uri")
         return lambda read: GrowingUpload(self.s3, location, read)
+
+
+class BodyTask(StreamedTask, AnswerTask):
+    """A task whose answer is a body of some content type, which may come in a stream."""
+
+    no_xcom = "or decode=False to get its bytes in base64"
+    decode: bool
+
+    def read_answer(self, answer: Answer) -> dict[str, Any]:
+        """Decode the body by the response's content type."""
+        body = decoded_body(answer.body, answer.members.get("content_type"), wanted=self.decode)
+        return {**body, **answer.members}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
+from airflow_provider_aiml.answer_task import AnswerTask, given_members
 from airflow_provider_aiml.aws_task import check_place, task_identity
 from airflow_provider_aiml.converse_task import ConverseTask
 from airflow_provider_aiml.inference.arguments import (
@@ -19,7 +19,7 @@ from airflow_provider_aiml.operators.bedrock_checks import (
     BedrockApplyGuardrailOperator,
     BedrockCountTokensOperator,
 )
-from airflow_provider_aiml.streamed_task import StreamedTask
+from airflow_provider_aiml.streamed_task import BodyTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ _RESPONSE_KEYS = {
 }
 
 
-class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
+class BedrockInvokeModelOperator(BodyTask):
     """Ask a Bedrock model in the model's own format.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html
@@ -82,7 +82,6 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
     operation = "InvokeModel"
     streamed_operation = "InvokeModelWithResponseStream"
     service = "bedrock-runtime"
-    no_xcom = "or decode=False to get its bytes in base64"
     hook_module = _HOOK
     hook_name = "BedrockRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (
@@ -209,11 +208,6 @@ class BedrockInvokeModelOperator(StreamedTask, AnswerTask):
             )
             members["body_form"] = "chunks"
         return Answer(answer.body, members)
-
-    def read_answer(self, answer: Answer) -> dict[str, Any]:
-        """Decode the body by the response's content type."""
-        body = decoded_body(answer.body, answer.members.get("content_type"), wanted=self.decode)
-        return {**body, **answer.members}
 
     def default_result(self, result: Any) -> Any:
         """Give the body alone, as the amazon provider's operator does."""

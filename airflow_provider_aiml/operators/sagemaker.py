@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.answer_task import AnswerTask, decoded_body, given_members
-from airflow_provider_aiml.aws_task import check_place, check_s3_uri, stop_if_orphaned
+from airflow_provider_aiml.answer_task import AnswerTask, given_members
+from airflow_provider_aiml.aws_task import check_place, check_s3_uri
 from airflow_provider_aiml.exceptions import PayloadError, Problem
-from airflow_provider_aiml.inference.arguments import check_one_source, read_flag, read_list, read_number
+from airflow_provider_aiml.inference.arguments import check_one_source, read_list, read_number
 from airflow_provider_aiml.inference.paid_submission import check_filename
-from airflow_provider_aiml.streamed_task import StreamedTask
+from airflow_provider_aiml.streamed_task import BodyTask
 from airflow_provider_aiml.submission_task import PlannedRequest, SubmissionTask
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _RESPONSE_KEYS = {
 }
 
 
-class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
+class SageMakerInvokeEndpointOperator(BodyTask):
     """Ask a SageMaker endpoint in real time.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
@@ -71,7 +71,6 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
     operation = "InvokeEndpoint"
     streamed_operation = "InvokeEndpointWithResponseStream"
     service = "sagemaker-runtime"
-    no_xcom = "or decode=False to get its bytes in base64"
     hook_module = "airflow_provider_aiml.hooks.sagemaker_runtime"
     hook_name = "SageMakerRuntimeHook"
     member_fields: ClassVar[Sequence[str]] = (
@@ -175,16 +174,9 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
         from airflow_provider_aiml.inference.stream_store import StreamStore
 
         streams = StreamStore(store.path, store.uri, store.identity, store.mapped)
-        kept = None if read_flag(self.reinvoke, "reinvoke") else streams.kept()
-        if kept is not None:
-            self.log.info(
-                "This request was answered in an earlier try; its %d bytes are at %s and nothing is sent",
-                kept.size,
-                store.uri,
-            )
-        else:
-            streams.announce()
-            stop_if_orphaned(context, identity)
+        kept = self.find(streams, streams.kept)
+        if kept is None:
+            self.announce(context, identity, streams)
             members, pieces = self._open_stream(request)
             kept = streams.save_stream(pieces, members, self.growing_upload(store.uri))
         answer = store.load() if self.needs_body() else None
@@ -206,11 +198,6 @@ class SageMakerInvokeEndpointOperator(StreamedTask, AnswerTask):
                 "The answer came in one part. If it should come bit by bit: a container streams only if it "
                 "sends its answer in chunks as it is made."
             )
-
-    def read_answer(self, answer: Answer) -> dict[str, Any]:
-        """Decode the body by the response's content type."""
-        body = decoded_body(answer.body, answer.members.get("content_type"), wanted=self.decode)
-        return {**body, **answer.members}
 
 
 def _members(response: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:

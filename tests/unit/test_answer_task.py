@@ -52,7 +52,7 @@ def test_a_retry_gives_the_same_and_calls_nothing(endpoint, told):
 
     assert first == again == [{"a": 1}, "application/json", URI]
     assert len(endpoint.invocations("echo")) == 1
-    assert f"7 bytes are read from {URI} and nothing is sent" in told.text
+    assert f"the answer at {URI} is taken and nothing is sent" in told.text
 
 
 def test_another_expression_over_a_kept_answer_costs_nothing(endpoint):
