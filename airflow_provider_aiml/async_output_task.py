@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
-from airflow_provider_aiml.aws_task import check_s3_uri, has_jinja, task_identity
+from airflow_provider_aiml.aws_task import check_s3_uri, has_jinja, own_s3_uri, task_identity
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -104,8 +104,8 @@ class AsyncOutputTask(ResultTask):
     @property
     def manifest_folder(self) -> str | None:
         """A folder on S3 for long lists of what is awaited."""
-        own = self.output_uri if (self.output_uri or "").endswith("/") else None
-        return next((one for one in (self.manifest_to, own) if one and one.startswith("s3://")), None)
+        copies = self.output_uri if (self.output_uri or "").endswith("/") else None
+        return self.manifest_to or own_s3_uri(copies or "")
 
     @abstractmethod
     def overdue(self, error: InferenceError) -> Exception:

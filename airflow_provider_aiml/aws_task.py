@@ -139,11 +139,10 @@ class AwsTask(BaseOperator):
         from airflow.sdk import ObjectStoragePath
         from airflow.sdk.io import attach
 
-        scheme, _, rest = uri.partition("://")
-        if scheme not in ("s3", "s3a", "s3n") or "@" in rest.partition("/")[0]:
+        if own_s3_uri(uri) is None:
             return ObjectStoragePath(uri)
         name, files = self._s3_files
-        attach(scheme, name, fs=files)
+        attach(uri.partition("://")[0], name, fs=files)
         return ObjectStoragePath(uri, conn_id=name)
 
     @cached_property
@@ -228,6 +227,16 @@ def deferral_timeout(end: float | None) -> timedelta | None:
 def has_jinja(value: object) -> bool:
     """Say whether a value is a template, which cannot be judged before it is rendered."""
     return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def own_s3_uri(uri: str) -> str | None:
+    """Give a place that the task's own connection reaches on S3 as ``s3://bucket/key``; None for any other.
+
+    s3a and s3n are other names of s3; ``s3://conn_id@bucket/key`` is another connection's.
+    """
+    scheme, _, rest = uri.partition("://")
+    own = scheme in ("s3", "s3a", "s3n") and "@" not in rest.partition("/")[0]
+    return f"s3://{rest}" if own else None
 
 
 def check_place(uri: object, field: str, *, folder: bool = False) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_aiml.aws_task import check_place, stop_if_orphaned, task_identity
+from airflow_provider_aiml.aws_task import check_place, own_s3_uri, stop_if_orphaned, task_identity
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
 from airflow_provider_aiml.inference.conversation import (
@@ -269,8 +269,8 @@ class ConverseTask(StreamedTask):
         from airflow_provider_aiml.inference.history_places import PathPlace, S3Place
         from airflow_provider_aiml.inference.outputs import Location
 
-        if uri.startswith("s3://") and "@" not in uri.split("/")[2]:
-            return S3Place(self.s3, Location.parse(uri, "history_uri"), uri)
+        if (own := own_s3_uri(uri)) is not None:
+            return S3Place(self.s3, Location.parse(own, "history_uri"), uri)
         return PathPlace(self.object_path(uri), uri)
 
     def _attacher(self) -> Attach:

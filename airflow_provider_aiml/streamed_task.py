@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.answer_task import AnswerTask, PaidTask, decoded_body
+from airflow_provider_aiml.aws_task import own_s3_uri
 from airflow_provider_aiml.exceptions import Problem, RequestError
 
 if TYPE_CHECKING:
@@ -80,12 +81,13 @@ class StreamedTask(PaidTask):
 
         :param uri: the answer's place.
         """
-        if not uri.startswith("s3://") or "@" in uri.split("/")[2]:
+        own = own_s3_uri(uri)
+        if own is None:
             return None
         from airflow_provider_aiml.inference.growing_upload import GrowingUpload
         from airflow_provider_aiml.inference.outputs import Location
 
-        location = Location.parse(uri, "output_uri")
+        location = Location.parse(own, "output_uri")
         return lambda read: GrowingUpload(self.s3, location, read)
 
 

@@ -13,6 +13,7 @@ from airflow_provider_aiml.aws_task import (
     failing_for_good,
     has_jinja,
     hopeless,
+    own_s3_uri,
 )
 from airflow_provider_aiml.exceptions import (
     AwsConfigurationError,
@@ -131,6 +132,22 @@ def test_a_folder_is_a_place_where_folders_may_be(uri):
 def test_a_bucket_without_a_slash_is_no_folder():
     with pytest.raises(RequestError, match="s3://bucket/folder/"):
         check_place("s3://b", "output_uri", folder=True)
+
+
+@pytest.mark.parametrize(
+    ("uri", "own"),
+    [
+        ("s3://bucket/key", "s3://bucket/key"),
+        ("s3a://bucket/folder/", "s3://bucket/folder/"),
+        ("s3n://bucket/a@b", "s3://bucket/a@b"),
+        ("s3://mine@bucket/key", None),
+        ("gs://bucket/key", None),
+        ("bucket/key", None),
+        ("", None),
+    ],
+)
+def test_a_place_on_s3_is_the_task_s_own_unless_it_names_a_connection(uri, own):
+    assert own_s3_uri(uri) == own
 
 
 def test_a_place_on_s3_is_opened_with_the_task_s_connection(aws, monkeypatch):

@@ -373,6 +373,21 @@ def test_places_that_may_be_good_are_left_to_the_run(kwargs):
 
 
 @pytest.mark.parametrize(
+    ("kwargs", "folder"),
+    [
+        ({"manifest_to": "s3://b/lists/", "output_uri": "s3://b/x/"}, "s3://b/lists/"),
+        ({"output_uri": "s3://b/x/"}, "s3://b/x/"),
+        ({"output_uri": "s3a://b/x/"}, "s3://b/x/"),
+        ({"output_uri": "s3://b/x"}, None),
+        ({"output_uri": "s3://mine@b/x/"}, None),
+        ({"output_uri": "gs://b/x/", "upload_to": "s3://b/in/"}, "s3://b/in/"),
+    ],
+)
+def test_a_long_list_goes_where_the_task_s_own_connection_can_write_it(kwargs, folder):
+    assert make(**kwargs).manifest_folder == folder
+
+
+@pytest.mark.parametrize(
     ("kwargs", "rendered", "problem"),
     [
         ({}, {"upload_to": "gs://b/x/"}, "upload_to: is a string of 9 characters"),
