@@ -14,10 +14,11 @@ import math
 import random
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_aiml.inference.output_calls import head_all, list_page
 from airflow_provider_aiml.inference.output_facts import BucketFacts
 from airflow_provider_aiml.inference.output_keys import Shelf
-from airflow_provider_aiml.inference.output_look import combine, head_answer
-from airflow_provider_aiml.inference.output_scan import Heads, ListPage, Pass, Walk
+from airflow_provider_aiml.inference.output_look import combine
+from airflow_provider_aiml.inference.output_scan import Heads, Pass, Walk
 from airflow_provider_aiml.inference.outputs import (
     CREDENTIAL_CODES,
     LIST_BUCKET_HINT,
@@ -28,7 +29,7 @@ from airflow_provider_aiml.inference.outputs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from airflow_provider_aiml.exceptions import InferenceError
     from airflow_provider_aiml.inference.outputs import AsyncInference, PollSchedule
@@ -38,8 +39,11 @@ __all__ = ["Bucket", "Cohort", "Lane", "Waiter"]
 GATHERING = 0.1  # seconds in which new waits collect, so that a burst shares one pass
 SHORTEST = 0.05  # seconds; a shorter interval would be a busy loop
 LONGEST_BACK_OFF = 60.0  # seconds
+_PATIENCE = 10  # seconds without an answer after which no deadline waits for one
+_SOON = 2.0  # seconds for which a deadline waits for a bucket that is left alone
 _CHUNK = 100  # waits settled, or keys found, before the loop is let go: about a millisecond
 _NOTHING = Look(Seen.NOTHING)
+_UNANSWERED = Look(Seen.FAULT, "TimeoutError")
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ class Waiter(Wait):
         clock: Callable[[], float],
         on_notice: Callable[[str], None] | None,
     ) -> None:
-        super().__init__(inference, deadline=deadline, max_faults=max_faults, started=started)
+        super().__init__(inference, deadline=float(deadline), max_faults=max_faults, started=started)
         self.schedule = schedule
         self.clock = clock
         self.on_notice = on_notice
@@ -117,10 +121,12 @@ class Bucket:
         self.name = name
         self.facts = BucketFacts(unordered=name.endswith("--x-s3"))
         self.not_before = 0.0
+        self.trouble: Look | None = None
         self._faults = 0
 
     def on_pass(self, stop: Look | None, now: float) -> None:
         """Leave the bucket alone for longer after each fault, and no longer after a pass without one."""
+        self.trouble = stop
         if stop is None:
             self._faults = 0
             return
@@ -180,12 +186,18 @@ class Lane:
         self.size = 0
         self.busy = False
         self.renewed = False
+        self._silence = 0
         self._phase = random.random()  # noqa: S311
 
     def due(self) -> float:
         """Give when the next pass is due, on the event loop's clock."""
         soonest = min((cohort.due for cohort in self.cohorts.values()), default=math.inf)
         return max(soonest, self.output.not_before, self.failure.not_before)
+
+    @property
+    def trouble(self) -> Look | None:
+        """Why one of its buckets was left alone after the last pass."""
+        return self.output.trouble or self.failure.trouble
 
     def join(self, waiter: Waiter, now: float) -> None:
         """Let a new wait in; it is looked at once the burst that it may be part of is over."""
@@ -209,6 +221,25 @@ class Lane:
         """Give all waits that are in a cohort."""
         shelves = [cohort.outputs for cohort in self.cohorts.values()]
         return [w for shelf in shelves for key in shelf.keys.behind("", len(shelf)) for w in shelf.at(key)]
+
+    def is_silent(self, now: float) -> bool:
+        """Say, asked once a second, whether no answer is to be had of S3 though something is due."""
+        wanted = self.busy or any(cohort.due <= now for cohort in self.cohorts.values())
+        if wanted:
+            self._silence += 1
+        elif self.trouble is None:
+            self._silence = 0
+        left_alone = wanted and not self.busy and self.due() > now + _SOON
+        return left_alone or self._silence > _PATIENCE
+
+    async def end_overdue(self) -> None:
+        """End the waits whose deadline has passed, without a look: it would come too late."""
+        look = self.trouble or _UNANSWERED
+        for cohort in list(self.cohorts.values()):
+            async for waiters in _some_at_a_time(cohort):
+                for waiter in waiters:
+                    if waiter.clock() >= waiter.deadline:
+                        self._look(waiter, look)
 
     def _cohort(self, name: object, due: float, interval: float | None = None) -> Cohort:
         if (cohort := self.cohorts.get(name)) is None:
@@ -271,10 +302,12 @@ class Lane:
     async def _walk(self, over: Pass, walk: Walk, client: Any, bucket: Bucket) -> None:
         while (step := walk.next_step()) is not None:
             if isinstance(step, Heads):
-                found = walk.on_heads(await _head_all(client, bucket.name, step.keys, over.seen))
+                found = walk.on_heads(await head_all(client, bucket.name, step.keys, over.seen))
             else:
-                found = await _list_page(client, bucket.name, step, walk)
+                found = await list_page(client, bucket.name, step, walk)
                 await asyncio.sleep(0)
+            if over.answering:
+                self._silence = 0
             for count, key in enumerate(found, 1):
                 for waiter in over.shelf.at(key):
                     self._look(waiter, Look(over.seen))
@@ -294,15 +327,13 @@ class Lane:
         clean = outputs.clean and failures.clean
         if cohort.interval is not None:
             cohort.due = self._next_on_grid(cohort.interval, loop.time())
-        behind = ""
-        while keys := cohort.outputs.keys.behind(behind, _CHUNK):
-            for key in keys:
-                for waiter in cohort.outputs.at(key):
-                    look = _NOTHING if clean else _look_of(waiter, outputs, failures)
-                    if not self._look(waiter, look):
-                        self._schedule(waiter, cohort, look, loop.time())
-            behind = keys[-1]
-            await asyncio.sleep(0)
+        async for waiters in _some_at_a_time(cohort):
+            if clean:
+                self._silence = 0
+            for waiter in waiters:
+                look = _NOTHING if clean else _look_of(waiter, outputs, failures)
+                if not self._look(waiter, look):
+                    self._schedule(waiter, cohort, look, loop.time())
 
     def _schedule(self, waiter: Waiter, cohort: Cohort, look: Look, now: float) -> None:
         """Say when a wait is looked at next. An error of the waiter's own ends only this wait."""
@@ -340,6 +371,15 @@ class Lane:
         return due if due - now > interval / 100 else due + interval  # a quotient may round down to "now"
 
 
+async def _some_at_a_time(cohort: Cohort) -> AsyncIterator[list[Waiter]]:
+    """Give the waits of a cohort, and let the loop go between a hundred of them and the next."""
+    behind = ""
+    while keys := cohort.outputs.keys.behind(behind, _CHUNK):
+        yield [waiter for key in keys for waiter in cohort.outputs.at(key)]
+        behind = keys[-1]
+        await asyncio.sleep(0)
+
+
 def _trouble(*passes: Pass) -> Look | None:
     """Give why a bucket is to be left alone: it cannot be asked, or nothing that was asked was answered."""
     stop = next((one.stop for one in passes if one.stop is not None), None)
@@ -353,33 +393,3 @@ def _look_of(waiter: Waiter, outputs: Pass, failures: Pass) -> Look:
     output = outputs.look_at(inference.output_location.key)
     where = inference.failure_location
     return output if where is None else combine(output, failures.look_at(where.key))
-
-
-async def _list_page(client: Any, bucket: str, step: ListPage, walk: Walk) -> list[str]:
-    try:
-        answer = await client.list_objects_v2(
-            Bucket=bucket, Prefix=step.prefix, StartAfter=step.start_after, MaxKeys=step.max_keys
-        )
-    except Exception as error:
-        walk.on_list_error(head_answer(error, Seen.NOTHING))
-        return []
-    page = [entry["Key"] for entry in answer.get("Contents", ())]
-    return walk.on_page(page, bool(answer.get("IsTruncated")))
-
-
-async def _head(client: Any, bucket: str, key: str, found: Seen) -> Look:
-    error: Exception | None = None
-    try:
-        await client.head_object(Bucket=bucket, Key=key)
-    except Exception as raised:
-        error = raised
-    return head_answer(error, found)
-
-
-async def _head_all(client: Any, bucket: str, keys: tuple[str, ...], found: Seen) -> list[Look]:
-    async with asyncio.TaskGroup() as group:
-        tasks = []
-        for key in keys:
-            tasks.append(group.create_task(_head(client, bucket, key, found)))
-            await asyncio.sleep(0)  # building and signing fifty requests in one go would hold the loop
-    return [task.result() for task in tasks]

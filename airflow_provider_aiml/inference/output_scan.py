@@ -148,6 +148,11 @@ class Pass:
         return self._faulty_steps >= _FAULTY_STEPS
 
     @property
+    def answering(self) -> bool:
+        """Whether the last step was answered."""
+        return not self._faulty_steps
+
+    @property
     def heads_at_once(self) -> int:
         """How many keys the next step by HEAD asks for."""
         return _PROBES if self._faulty_steps else HEADS_AT_ONCE

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Bell", "Watcher", "watch_output"]
 
 _CHUNK = 200  # waits ended before the loop is let go
+_LONGEST_OPENING = 60.0  # seconds in which a client is to be had
+_TICK = 1.0  # seconds between two looks at the deadlines
 _log = logging.getLogger(__name__)
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
 
@@ -121,6 +123,25 @@ class Bell:
             self._waiter.end(outcome, as_verdict=as_verdict)
 
 
+class _Client:
+    """An S3 client, and the passes that use it: it is closed when the last of them is over."""
+
+    def __init__(self) -> None:
+        self.s3: Any = None
+        self.passes: dict[asyncio.Task[bool], Lane] = {}
+        self._opened = AsyncExitStack()
+
+    async def open(self, open_client: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        """Open the client, or fail in bounded time."""
+        async with asyncio.timeout(_LONGEST_OPENING):
+            self.s3 = await self._opened.enter_async_context(open_client())
+        read_keys_only(self.s3)
+
+    async def close(self) -> None:
+        """Close the client, if it was opened."""
+        await self._opened.aclose()
+
+
 class Watcher:
     """One S3 client and one polling task for all waits of an event loop with the same key.
 
@@ -132,10 +153,9 @@ class Watcher:
         self._loop = asyncio.get_running_loop()
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._buckets: WeakValueDictionary[str, Bucket] = WeakValueDictionary()
-        self._passes: set[asyncio.Task[bool]] = set()
         self._open_client: Callable[[], AbstractAsyncContextManager[Any]] | None = None
-        self._client: Any = None
-        self._opened = AsyncExitStack()
+        self._client = _Client()
+        self._replaced: list[_Client] = []
         self._stale = True
         self._awake = self._loop.create_future()
         self._size = 0
@@ -201,10 +221,12 @@ class Watcher:
     async def _watch(self) -> None:
         outcome: Exception = OutputUnreadableError("The shared watcher of S3 was stopped")
         try:
-            while True:
-                await self._start_passes()
-                await self._pause()
-                self._collect()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_deadlines())
+                while True:
+                    await self._start_passes()
+                    await self._pause()
+                    await self._collect()
         except Exception as bug:
             outcome = bug
             while isinstance(outcome, ExceptionGroup):
@@ -217,42 +239,56 @@ class Watcher:
     async def _start_passes(self) -> None:
         now = self._loop.time()
         due = [lane for lane in self._lanes.values() if not lane.busy and lane.due() <= now]
-        if not due or (self._stale and self._passes):
+        if not due:
             return
         fault = await self._replace_client() if self._stale else None
         for lane in due:
             lane.busy = True
-            one = self._loop.create_task(lane.run_pass(self._client, fault))
-            one.add_done_callback(lambda _, lane=lane: setattr(lane, "busy", False))  # type: ignore[misc]
-            self._passes.add(one)
+            self._client.passes[self._loop.create_task(lane.run_pass(self._client.s3, fault))] = lane
 
     async def _pause(self) -> None:
         """Sleep until a lane is due, a pass is over or a wait has come."""
-        if self._stale and self._passes:
-            await asyncio.wait(self._passes)
-            return
         soonest = min((lane.due() for lane in self._lanes.values() if not lane.busy), default=None)
         timeout = (
             None if soonest is None or soonest == float("inf") else max(0.0, soonest - self._loop.time())
         )
-        await asyncio.wait({self._awake, *self._passes}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {self._awake, *self._passes()}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
         if self._awake.done():
             self._awake = self._loop.create_future()
 
-    def _collect(self) -> None:
-        for one in [one for one in self._passes if one.done()]:
-            self._passes.discard(one)
-            self._stale = one.result() or self._stale
+    def _passes(self) -> list[asyncio.Task[bool]]:
+        return [one for client in (self._client, *self._replaced) for one in client.passes]
+
+    async def _collect(self) -> None:
+        """Learn from the passes that are over, and close the replaced clients that no pass uses."""
+        for client in (self._client, *self._replaced):
+            for one in [one for one in client.passes if one.done()]:
+                client.passes.pop(one).busy = False
+                refused = one.result()
+                if client is self._client:  # what an older client was refused is known already
+                    self._stale = self._stale or refused
+        for client in [client for client in self._replaced if not client.passes]:
+            self._replaced.remove(client)
+            await client.close()
+
+    async def _keep_deadlines(self) -> None:
+        """End overdue waits whose look is not to be had: a call hangs, or the bucket is left alone."""
+        while True:
+            await asyncio.sleep(_TICK)
+            for lane in [lane for lane in self._lanes.values() if lane.is_silent(self._loop.time())]:
+                await lane.end_overdue()
 
     async def _replace_client(self) -> Look | None:
         """Read the connection anew and open a client; give the fault if that cannot be done now."""
         assert self._open_client is not None
-        if self._client is not None:
+        if self._client.s3 is not None:
             _log.info("S3 refused the credentials; reading the connection anew for %d waits", self._size)
+        self._replaced.append(self._client)
+        self._client = _Client()
         try:
-            await self._close_client()
-            self._client = await self._opened.enter_async_context(self._open_client())
-            read_keys_only(self._client)
+            await self._client.open(self._open_client)
         except InferenceError as error:
             if not error.retryable:
                 await self._end_waits(error, as_verdict=True)
@@ -265,11 +301,6 @@ class Watcher:
         self._stale = False
         return None
 
-    async def _close_client(self) -> None:
-        self._client = None
-        opened, self._opened = self._opened, AsyncExitStack()
-        await opened.aclose()
-
     async def _end_waits(self, outcome: Exception, *, as_verdict: bool) -> None:
         waiters = [waiter for lane in self._lanes.values() for waiter in lane.waiters()]
         for count, waiter in enumerate(waiters, 1):
@@ -278,11 +309,13 @@ class Watcher:
                 await asyncio.sleep(0)
 
     async def _end(self, outcome: Exception) -> None:
-        for one in self._passes:
+        passes = self._passes()
+        for one in passes:
             one.cancel()
-        if self._passes:
-            await asyncio.wait(self._passes)
+        if passes:
+            await asyncio.wait(passes)
         try:
             await self._end_waits(outcome, as_verdict=False)
         finally:
-            await self._close_client()
+            for client in (self._client, *self._replaced):
+                await client.close()

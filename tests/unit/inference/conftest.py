@@ -60,6 +60,8 @@ class FakeS3:
         self.may_get = True
         self.at_fault: dict[tuple[str, str], float] = {}
         """Operation and bucket/prefix that answers 500 until a moment of the loop's clock."""
+        self.hung: dict[str, float] = {}
+        """Bucket/prefix, or "open", that answers nothing until such a moment."""
         self.opened = 0
         self.closed = 0
         self.open_errors: list[BaseException | None] = []
@@ -75,7 +77,7 @@ class FakeS3:
 
     @contextlib.asynccontextmanager
     async def open_client(self) -> AsyncIterator[FakeS3]:
-        await asyncio.sleep(0)
+        await self._hang("open")
         if self.open_errors and (planned := self.open_errors.pop(0)) is not None:
             raise planned
         self.opened += 1
@@ -89,17 +91,22 @@ class FakeS3:
         self.calls.append((operation, request))
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
+        where = f"{request['Bucket']}/{request.get('Key', request.get('Prefix'))}"
         try:
+            await self._hang(where)
             await asyncio.sleep(self.latency)
         finally:
             self._at_once -= 1
         planned = self.faults.get(request["Bucket"])
         if planned and (fault := planned.pop(0)) is not None:
             raise fault
-        where = f"{request['Bucket']}/{request.get('Key', request.get('Prefix'))}"
         for (faulty, prefix), until in self.at_fault.items():
             if faulty == operation and where.startswith(prefix) and asyncio.get_running_loop().time() < until:
                 raise error("InternalError", 500, operation)
+
+    async def _hang(self, where: str) -> None:
+        until = max((end for prefix, end in self.hung.items() if where.startswith(prefix)), default=0.0)
+        await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
 
     async def head_object(self, **request: Any) -> dict[str, Any]:
         await self._call("head_object", request)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.inference.outputs import PollSchedule
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -107,6 +107,11 @@ class Story:
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(  # the wait comes at the very moment at which a pass ends
+    story=[Event(104.0, "output", "0"), Event(110.0, "restart", "0")],
+    schedule=PollSchedule(10.0, exponential_backoff=True),
+    latency=7.0,
+)
 @given(story=events, schedule=schedules, latency=st.sampled_from([0.0, 0.3, 7.0]))
 def test_no_completion_is_lost_or_doubled(
     make_world: type[World], story: list[Event], schedule: PollSchedule, latency: float
