@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_aiml.inference.history_store import ConflictError
+from airflow_provider_aiml.inference.output_look import ABSENT_CODES
 from airflow_provider_aiml.inference.stored_answer import unusable_place, write_object
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PathPlace", "S3Place"]
 
-_ABSENT: Final = frozenset({"NoSuchKey", "404"})
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _LASTING_CODES: Final = {"AccessDenied": PermissionError, "NoSuchBucket": FileNotFoundError}
 
@@ -49,7 +49,7 @@ class S3Place:
             with found["Body"] as body:
                 return body.read(), str(found["ETag"])
         except Exception as error:
-            if _code(error) in _ABSENT:
+            if _code(error) in ABSENT_CODES:
                 return None
             failure = self._unusable("read", error)
         raise failure
@@ -71,7 +71,7 @@ class S3Place:
                 **condition,
             )
         except Exception as error:
-            changed = _code(error) in _CHANGED or (version is not None and _code(error) in _ABSENT)
+            changed = _code(error) in _CHANGED or (version is not None and _code(error) in ABSENT_CODES)
             failure = ConflictError() if changed else self._unusable("write", error)
         else:
             return

@@ -13,7 +13,7 @@ import random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
-from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
+from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, fault_code
 from airflow_provider_aiml.inference.outputs import FATAL_CODES
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
@@ -29,7 +29,7 @@ __all__ = ["fetch_manifest", "keep_failures"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two tries, doubled from the one to the other."""
-_LASTING = frozenset({"NoSuchKey", "404", *DENIED_CODES, *FATAL_CODES})
+_LASTING = ABSENT_CODES | DENIED_CODES | FATAL_CODES.keys()
 _log = logging.getLogger(__name__)
 
 

@@ -16,12 +16,21 @@ from airflow_provider_aiml.inference.outputs import Look, Seen
 if TYPE_CHECKING:
     from airflow_provider_aiml.inference.outputs import AsyncInference
 
-__all__ = ["combine", "fault_code", "head_answer", "look", "unexplained"]
+__all__ = [
+    "ABSENT_CODES",
+    "DENIED_CODES",
+    "combine",
+    "fault_code",
+    "head_answer",
+    "look",
+    "unexplained",
+]
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 """What S3 calls a missing permission."""
+ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
+"""What S3 calls an object that is not there."""
 
-_ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
 _REFUSED_WITHOUT_REASON = frozenset({"400", "Bad Request", "BadRequest"})
 _LIBRARIES = frozenset({"aiobotocore", "aiohttp", "botocore", "urllib3"})
 
@@ -52,7 +61,7 @@ def head_answer(error: Exception | None, found: Seen) -> Look:
     code = fault_code(error)
     if code is None:
         raise error
-    if code in _ABSENT_CODES:
+    if code in ABSENT_CODES:
         return Look(Seen.NOTHING)
     return Look(Seen.FORBIDDEN, code) if code in DENIED_CODES else Look(Seen.FAULT, code)
 

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import OutputUnreadableError, StoredAnswerError, raise_alone
-from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
+from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, fault_code
 from airflow_provider_aiml.inference.outputs import FATAL_CODES
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def s3_reading(location: Location) -> Iterator[None]:
         if code is None:
             raise
         denied = code in DENIED_CODES
+        lasting = denied or code in FATAL_CODES or code in ABSENT_CODES
         failure = OutputUnreadableError(
             f"{location} cannot be read from S3",
             code=code,
-            retryable=not denied and code not in FATAL_CODES and code != "NoSuchKey",
+            retryable=not lasting,
             hint="the connection needs s3:GetObject there" if denied else FATAL_CODES.get(code),
         )
     else:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_aiml.exceptions import StoredAnswerError
-from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
+from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, fault_code
 from airflow_provider_aiml.inference.paid_submission import SubmissionRecord
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ObjectPages:
             found = self.client.get_object(**self._address(name))
         except Exception as error:
             code = fault_code(error)
-            if code in ("NoSuchKey", "404"):
+            if code in ABSENT_CODES:
                 return None
             if code in DENIED_CODES:
                 hint = (
