@@ -18,6 +18,7 @@ from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, r
 from airflow_provider_aiml.inference.conversation import (
     check_known,
     json_bytes,
+    mended,
     message_text,
     to_json,
     user_message,
@@ -187,7 +188,7 @@ class ConverseTask(StreamedTask):
             if outcome is None:
                 outcome = self._hold(context, identity, plan, store)
                 self._append(plan, outcome)
-            result = self._result(plan, outcome)
+            result = mended(self._result(plan, outcome))
             if store is not None:
                 result["output_uri"] = store.uri
             return self.give(result)

@@ -100,7 +100,7 @@ def carried(message: Mapping[str, Any]) -> Message:
         content = [_sendable(block) for block in content if not _is_blank(block)]
         if all("reasoningContent" in block for block in content):
             content.append({"text": UNSAID})
-    return {**message, "content": _mended(content)}
+    return {**message, "content": mended(content)}
 
 
 def _sendable(block: Any) -> Any:
@@ -114,7 +114,7 @@ def _sendable(block: Any) -> Any:
     return {**block, "toolUse": {**use, "name": name or UNNAMED_TOOL, "input": fitting}}
 
 
-def _mended(value: Any) -> Any:
+def mended(value: Any) -> Any:
     """Put U+FFFD in the place of each half of a surrogate pair, for UTF-8 has no form for it."""
     if isinstance(value, str):
         try:
@@ -123,8 +123,8 @@ def _mended(value: Any) -> Any:
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return value
     if isinstance(value, Mapping):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    return [_mended(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {mended(key): mended(item) for key, item in value.items()}
+    return [mended(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_blank(block: Any) -> bool:
