@@ -32,6 +32,8 @@ ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
 """What S3 calls an object that is not there."""
 
 _REFUSED_WITHOUT_REASON = frozenset({"400", "Bad Request", "BadRequest"})
+_OWN_OPERATIONS = frozenset({"CreateSession", "HeadBucket", "HeadObject", "ListObjectsV2"})
+_NO_CREDENTIALS = "CredentialRetrievalError"
 _LIBRARIES = frozenset({"aiobotocore", "aiohttp", "botocore", "urllib3"})
 
 
@@ -52,6 +54,9 @@ def fault_code(error: BaseException) -> str | None:
 def head_answer(error: Exception | None, found: Seen) -> Look:
     """Read the outcome of a HEAD.
 
+    Credentials are renewed within a call, so an error of another operation is one of the service that gives
+    them: STS's AccessDenied says nothing of the object.
+
     :param error: what the client raised; None if the object is there.
     :param found: what it means that the object is there.
     :raises Exception: ``error`` itself, if it is a bug.
@@ -61,6 +66,8 @@ def head_answer(error: Exception | None, found: Seen) -> Look:
     code = fault_code(error)
     if code is None:
         raise error
+    if getattr(error, "operation_name", "HeadObject") not in _OWN_OPERATIONS:
+        return Look(Seen.FAULT, _NO_CREDENTIALS)
     if code in ABSENT_CODES:
         return Look(Seen.NOTHING)
     return Look(Seen.FORBIDDEN, code) if code in DENIED_CODES else Look(Seen.FAULT, code)

@@ -102,7 +102,7 @@ class FakeS3:
             raise fault
         for (faulty, prefix), until in self.at_fault.items():
             if faulty == operation and where.startswith(prefix) and asyncio.get_running_loop().time() < until:
-                raise error("InternalError", 500, operation)
+                raise error("InternalError", 500, "HeadObject" if "Key" in request else "ListObjectsV2")
 
     async def _hang(self, where: str) -> None:
         until = max((end for prefix, end in self.hung.items() if where.startswith(prefix)), default=0.0)

@@ -40,8 +40,8 @@ class Client:
         return self._answer(f"LIST {request['Prefix']}")
 
 
-def aws_error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code}}, "Operation")
+def aws_error(code: str, operation: str = "HeadObject") -> ClientError:
+    return ClientError({"Error": {"Code": code}}, operation)
 
 
 ABSENT = aws_error("404")
@@ -72,6 +72,12 @@ def looked(inference: AsyncInference, *planned: BaseException | None) -> tuple[L
         ([aws_error("503")], Look(Seen.FAULT, "503"), 1),
         ([ABSENT, EndpointConnectionError(endpoint_url="")], Look(Seen.FAULT, "EndpointConnectionError"), 2),
         ([aws_error("403"), None], Look(Seen.FAILURE), 2),
+        ([aws_error("AccessDenied", "AssumeRole")], Look(Seen.FAULT, "CredentialRetrievalError"), 1),
+        (
+            [ABSENT, ABSENT, aws_error("Throttling", "GetRoleCredentials")],
+            Look(Seen.FAULT, "CredentialRetrievalError"),
+            3,
+        ),
     ],
 )
 def test_a_look_says_what_is_there_or_why_it_cannot_be_said(

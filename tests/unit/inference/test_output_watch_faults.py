@@ -14,6 +14,7 @@ from airflow_provider_aiml.exceptions import (
 from airflow_provider_aiml.inference import output_watch
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location, PollSchedule
 from botocore.exceptions import ReadTimeoutError
+from tests.unit.inference.conftest import error
 
 if TYPE_CHECKING:
     from airflow_provider_aiml.inference.outputs import Verdict
@@ -216,6 +217,35 @@ def test_keys_that_become_invalid_in_a_wait_without_permission_to_list_are_not_t
     verdict = world.run(scenario)
     assert verdict.error is not None
     assert verdict.error.code == "InvalidAccessKeyId"
+
+
+def test_a_role_that_is_refused_in_mid_wait_ends_the_waits_at_once_with_the_reason(world: World) -> None:
+    refusal = AwsConfigurationError("the role cannot be assumed")
+
+    async def refuse() -> None:
+        await world.at(25)
+        world.s3.faults["bkt"] = [error("AccessDenied", 403, "AssumeRole")]
+        world.s3.open_errors = [refusal]
+
+    async def scenario() -> list[Verdict]:
+        return (await asyncio.gather(refuse(), world.watch("a"), world.watch("b")))[1:]
+
+    verdicts = world.run(scenario)
+    assert [(verdict.status, verdict.error) for verdict in verdicts] == [("unreadable", refusal)] * 2
+    assert world.notices == []
+
+
+def test_a_role_that_may_be_assumed_again_at_once_costs_the_wait_nothing(world: World) -> None:
+    async def refuse() -> None:
+        await world.at(25)
+        world.s3.faults["bkt"] = [error("AccessDenied", 403, "AssumeRole")]
+        await world.at(31, "s3://bkt/out/a")
+
+    async def scenario() -> Verdict:
+        return (await asyncio.gather(refuse(), world.watch("a", max_faults=1)))[1]
+
+    assert world.run(scenario).status == "completed"
+    assert world.s3.opened == 2
 
 
 def test_a_client_that_cannot_be_opened_for_a_while_is_ridden_through(world: World) -> None:

@@ -86,10 +86,10 @@ class Story:
             await asyncio.wait([old])
         elif event.what == "fault":
             answer: Any = {"Error": {"Code": "SlowDown"}}
-            s3.faults.setdefault("bkt", []).append(ClientError(answer, "Any"))
+            s3.faults.setdefault("bkt", []).append(ClientError(answer, "ListObjectsV2"))
         elif event.what == "keys":
             answer = {"Error": {"Code": "ExpiredToken"}}
-            s3.faults.setdefault("bkt", []).append(ClientError(answer, "Any"))
+            s3.faults.setdefault("bkt", []).append(ClientError(answer, "ListObjectsV2"))
         elif event.what == "refuse":
             s3.may_list = lambda prefix: False
 
