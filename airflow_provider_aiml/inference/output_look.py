@@ -8,13 +8,13 @@ See https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.inference.outputs import Look, Seen
+from airflow_provider_aiml.inference.outputs import CREDENTIAL_CODES, FATAL_CODES, SLOW_DOWN_CODES, Look, Seen
 
 if TYPE_CHECKING:
-    from airflow_provider_aiml.inference.outputs import AsyncInference
+    from airflow_provider_aiml.inference.outputs import AsyncInference, Location
 
 __all__ = [
     "ABSENT_CODES",
@@ -23,6 +23,7 @@ __all__ = [
     "fault_code",
     "head_answer",
     "look",
+    "of_whole_bucket",
     "unexplained",
 ]
 
@@ -34,6 +35,7 @@ ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
 _REFUSED_WITHOUT_REASON = frozenset({"400", "Bad Request", "BadRequest"})
 _OWN_OPERATIONS = frozenset({"CreateSession", "HeadBucket", "HeadObject", "ListObjectsV2"})
 _NO_CREDENTIALS = "CredentialRetrievalError"
+_OF_WHOLE_BUCKET = (CREDENTIAL_CODES | SLOW_DOWN_CODES | FATAL_CODES.keys()) - {"ParamValidationError"}
 _LIBRARIES = frozenset({"aiobotocore", "aiohttp", "botocore", "urllib3"})
 
 
@@ -78,6 +80,11 @@ def unexplained(look: Look) -> bool:
     return look.seen is Seen.FORBIDDEN or look.code in _REFUSED_WITHOUT_REASON
 
 
+def of_whole_bucket(fault: Look) -> bool:
+    """Say whether what went wrong for one key goes wrong for all keys of the bucket."""
+    return fault.code in _OF_WHOLE_BUCKET
+
+
 def combine(*looks: Look) -> Look:
     """Make one look of several: what is there, else the fault, else the 403, else nothing."""
     for wanted in (Seen.OUTPUT, Seen.FAILURE, Seen.FAULT, Seen.FORBIDDEN):
@@ -87,39 +94,43 @@ def combine(*looks: Look) -> Look:
     return Look(Seen.NOTHING)
 
 
-def _explain(seen: Look, list_error: Exception | None) -> Look:
-    """Correct a look by HEAD that found nothing by what went wrong with a LIST of the same bucket."""
-    if list_error is None:
-        return seen
-    asked = head_answer(list_error, Seen.NOTHING)
-    return asked if asked.seen is Seen.FAULT else seen
-
-
 def look(client: Any, inference: AsyncInference) -> Look:
     """Look once, blocking: HEAD the output, then the failure; if neither is there, LIST to learn why.
+
+    What LIST names is there, though HEAD may not say so: without s3:GetObject it answers 403.
 
     :param client: a boto3 S3 client.
     :param inference: what to look for.
     """
     looks: list[Look] = []
-    for place, found in (
-        (inference.output_location, Seen.OUTPUT),
-        (inference.failure_location, Seen.FAILURE),
-    ):
-        if place is not None:
-            looks.append(
-                head_answer(_error_of(client.head_object, Bucket=place.bucket, Key=place.key), found)
-            )
-            if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
-                return looks[-1]
-    first = inference.output_location
-    error = _error_of(client.list_objects_v2, Bucket=first.bucket, Prefix=first.key, MaxKeys=1)
-    return _explain(combine(*looks), error)
+    places = [(inference.output_location, Seen.OUTPUT)]
+    if inference.failure_location is not None:
+        places.append((inference.failure_location, Seen.FAILURE))
+    for place, found in places:
+        looks.append(_head(client, place, found))
+        if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
+            return looks[-1]
+    for (place, found), seen in zip(places, looks, strict=True):
+        if found is Seen.OUTPUT or unexplained(seen):
+            listed = _list_one(client, place, found)
+            if listed.seen is found:
+                return listed
+            if listed.seen is Seen.FAULT and (unexplained(seen) or of_whole_bucket(listed)):
+                return listed
+    return combine(*looks)
 
 
-def _error_of(call: Callable[..., object], **request: object) -> Exception | None:
+def _head(client: Any, place: Location, found: Seen) -> Look:
     try:
-        call(**request)
+        client.head_object(Bucket=place.bucket, Key=place.key)
     except Exception as error:
-        return error
-    return None
+        return head_answer(error, found)
+    return Look(found)
+
+
+def _list_one(client: Any, place: Location, found: Seen) -> Look:
+    try:
+        answer = client.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1)
+    except Exception as error:
+        return head_answer(error, Seen.NOTHING)
+    return Look(found if any(one["Key"] == place.key for one in answer.get("Contents", ())) else Seen.NOTHING)

@@ -32,8 +32,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.inference.output_look import unexplained
-from airflow_provider_aiml.inference.outputs import CREDENTIAL_CODES, FATAL_CODES, SLOW_DOWN_CODES, Look, Seen
+from airflow_provider_aiml.inference.output_look import of_whole_bucket, unexplained
+from airflow_provider_aiml.inference.outputs import Look, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,6 @@ _FAULTY_STEPS = 16  # steps in a row without an answer that end a pass
 _PROBES = 4  # keys that are asked for by HEAD after a step without an answer
 _LANES = 4  # walks side by side in one pass
 _PAGES_PER_LANE = 16  # expected pages that justify one more walk
-_STOPPING_CODES = (CREDENTIAL_CODES | SLOW_DOWN_CODES | FATAL_CODES.keys()) - {"ParamValidationError"}
 _UNREACHABLE = frozenset(
     {"ConnectTimeoutError", "EndpointConnectionError", "ReadTimeoutError", "TimeoutError"}
 )
@@ -273,7 +272,7 @@ class Walk:
         if answer.seen is not Seen.FAULT:
             if not step.explain:
                 self._over.facts.refuse(step.prefix, self._over.now)
-        elif answer.code in _STOPPING_CODES:
+        elif of_whole_bucket(answer):
             self._break(answer)
             if step.explain:
                 self._over.fault = answer
@@ -336,7 +335,7 @@ class Walk:
 
     def _on_head_faults(self, last: str, faults: Sequence[Look], *, everywhere: bool) -> None:
         over = self._over
-        serious = [look for look in faults if look.code in _STOPPING_CODES]
+        serious = [look for look in faults if of_whole_bucket(look)]
         if everywhere and not serious:
             over.facts.forget_pages(over.seen, over.facts.list_prefix(last, over.now))
             serious = [look for look in faults if look.code in _UNREACHABLE]

@@ -21,17 +21,18 @@ INFERENCE = AsyncInference(OUTPUT, FAILURE)
 
 
 class Client:
-    """Raises what is planned for each call in turn; None answers."""
+    """Raises what is planned for each call in turn; None answers, and a string is what LIST names."""
 
-    def __init__(self, *planned: BaseException | None) -> None:
+    def __init__(self, *planned: BaseException | str | None) -> None:
         self.planned = list(planned)
         self.asked: list[str] = []
 
     def _answer(self, operation: str) -> dict[str, Any]:
         self.asked.append(operation)
-        if (planned := self.planned.pop(0)) is not None:
+        planned = self.planned.pop(0)
+        if isinstance(planned, BaseException):
             raise planned
-        return {}
+        return {} if planned is None else {"Contents": [{"Key": planned}]}
 
     def head_object(self, **request: Any) -> dict[str, Any]:
         return self._answer(f"HEAD {request['Key']}")
@@ -47,7 +48,7 @@ def aws_error(code: str, operation: str = "HeadObject") -> ClientError:
 ABSENT = aws_error("404")
 
 
-def looked(inference: AsyncInference, *planned: BaseException | None) -> tuple[Look, list[str]]:
+def looked(inference: AsyncInference, *planned: BaseException | str | None) -> tuple[Look, list[str]]:
     """Look, and give what was seen and asked."""
     client = Client(*planned)
     return look(client, inference), client.asked
@@ -68,7 +69,13 @@ def looked(inference: AsyncInference, *planned: BaseException | None) -> tuple[L
             3,
         ),
         ([aws_error("400")] * 2 + [aws_error("ExpiredToken")], Look(Seen.FAULT, "ExpiredToken"), 3),
-        ([aws_error("400")] * 2 + [None], Look(Seen.FAULT, "400"), 3),
+        ([aws_error("400")] * 2 + [None] * 2, Look(Seen.FAULT, "400"), 4),
+        ([aws_error("403")] * 2 + ["out/a"], Look(Seen.OUTPUT), 3),
+        ([aws_error("403")] * 2 + ["out/abc", "err/a"], Look(Seen.FAILURE), 4),
+        ([aws_error("403")] * 2 + ["out/abc", "err/abc"], Look(Seen.FORBIDDEN, "403"), 4),
+        ([ABSENT, ABSENT, "out/a"], Look(Seen.OUTPUT), 3),
+        ([aws_error("403")] * 2 + [aws_error("InternalError")], Look(Seen.FAULT, "InternalError"), 3),
+        ([ABSENT, ABSENT, aws_error("InternalError")], Look(Seen.NOTHING), 3),
         ([aws_error("503")], Look(Seen.FAULT, "503"), 1),
         ([ABSENT, EndpointConnectionError(endpoint_url="")], Look(Seen.FAULT, "EndpointConnectionError"), 2),
         ([aws_error("403"), None], Look(Seen.FAILURE), 2),
@@ -81,11 +88,11 @@ def looked(inference: AsyncInference, *planned: BaseException | None) -> tuple[L
     ],
 )
 def test_a_look_says_what_is_there_or_why_it_cannot_be_said(
-    planned: list[BaseException | None], seen: Look, calls: int
+    planned: list[BaseException | str | None], seen: Look, calls: int
 ) -> None:
     answer, asked = looked(INFERENCE, *planned)
     assert answer == seen
-    assert asked == ["HEAD out/a", "HEAD err/a", "LIST out/a"][:calls]
+    assert asked == ["HEAD out/a", "HEAD err/a", "LIST out/a", "LIST err/a"][:calls]
 
 
 def test_without_a_failure_location_only_the_output_is_looked_for() -> None:
