@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 FAILURE_QUOTE_BYTES = 2_048
 """How much of a failure object is quoted."""
-LOOKERS = 16
-"""Looks at once of a wait in a worker."""
+LOOKERS = 10
+"""Looks at once of a wait in a worker: as many as a client of botocore keeps connections for."""
 
 
 class AsyncOutputTask(ResultTask):

@@ -8,6 +8,7 @@ import re
 import time
 
 import pytest
+from airflow_provider_aiml.async_output_task import LOOKERS
 from airflow_provider_aiml.exceptions import (
     BusyError,
     ModelFailedError,
@@ -19,8 +20,10 @@ from airflow_provider_aiml.exceptions import (
     StoredAnswerError,
 )
 from airflow_provider_aiml.inference import async_input
+from airflow_provider_aiml.inference.submitter import SENDERS
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
+from botocore.endpoint import MAX_POOL_CONNECTIONS
 from tests.airflow_versions import AirflowFailException
 from tests.unit.running import defer, event_of, resume, run, through_triggerer
 
@@ -200,6 +203,10 @@ def test_a_missing_permission_is_named_once_while_waiting_here(endpoint, told):
     run(make(deferrable=False))
 
     assert len([line for line in told.lines if "s3:ListBucket" in line]) == 1
+
+
+def test_no_more_looks_and_requests_go_out_at_once_than_a_client_keeps_connections():
+    assert max(LOOKERS, SENDERS) <= MAX_POOL_CONNECTIONS
 
 
 def test_a_missing_permission_is_named_once_for_a_whole_list(endpoint, told, monkeypatch):
