@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -331,26 +332,33 @@ def test_sts_keeps_the_connection_s_own_settings(role, wire, reply):
     assert "mine/1" in wire.requests[0].headers["User-Agent"]
 
 
+class HeldByTheLoop(threading.Event):
+    """Holds an answer back until the event loop runs on."""
+
+    was_released = False
+
+    def wait(self, timeout=None):
+        self.was_released = super().wait(30)
+        return self.was_released
+
+
 async def test_an_assumed_role_renews_itself_off_the_event_loop(role, wire, reply):
-    wire.reply(sts_answer(reply, minutes=1), sts_answer(reply))
+    renewal = HeldByTheLoop()
+    wire.reply(sts_answer(reply, minutes=1), replace(sts_answer(reply), hold=renewal))
     hook = SageMakerRuntimeHook(role())
-    stalls = []
 
-    async def watch():
-        while True:
-            before = asyncio.get_running_loop().time()
-            await asyncio.sleep(0.005)
-            stalls.append(asyncio.get_running_loop().time() - before)
+    async def release():
+        while len(wire.requests) < 2:
+            await asyncio.sleep(0.01)
+        renewal.set()
 
-    watcher = asyncio.create_task(watch())
     async with hook.aclient():
+        await asyncio.gather(ainvoke(hook), release())
         await ainvoke(hook)
-        await ainvoke(hook)
-    watcher.cancel()
 
     actions = [b"AssumeRole" in request.body for request in wire.requests]
     assert actions == [True, True, False, False]
-    assert stalls
+    assert renewal.was_released
 
 
 async def test_a_renewal_runs_in_another_thread():
