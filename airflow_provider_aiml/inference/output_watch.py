@@ -130,6 +130,7 @@ class _Client:
         self.s3: Any = None
         self.passes: dict[asyncio.Task[bool], Lane] = {}
         self._opened = AsyncExitStack()
+        self._closing: asyncio.Task[None] | None = None
 
     async def open(self, open_client: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
         """Open the client, or fail in bounded time."""
@@ -137,9 +138,11 @@ class _Client:
             self.s3 = await self._opened.enter_async_context(open_client())
         read_keys_only(self.s3)
 
-    async def close(self) -> None:
-        """Close the client, if it was opened."""
-        await self._opened.aclose()
+    def closing(self) -> asyncio.Task[None]:
+        """Close the client, if it was opened, in a task of its own, which nobody else cancels."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._opened.aclose())
+        return self._closing
 
 
 class Watcher:
@@ -226,7 +229,7 @@ class Watcher:
                 while True:
                     await self._start_passes()
                     await self._pause()
-                    await self._collect()
+                    self._collect()
         except Exception as bug:
             outcome = bug
             while isinstance(outcome, ExceptionGroup):
@@ -261,7 +264,7 @@ class Watcher:
     def _passes(self) -> list[asyncio.Task[bool]]:
         return [one for client in (self._client, *self._replaced) for one in client.passes]
 
-    async def _collect(self) -> None:
+    def _collect(self) -> None:
         """Learn from the passes that are over, and close the replaced clients that no pass uses."""
         for client in (self._client, *self._replaced):
             for one in [one for one in client.passes if one.done()]:
@@ -269,9 +272,7 @@ class Watcher:
                 refused = one.result()
                 if client is self._client:  # what an older client was refused is known already
                     self._stale = self._stale or refused
-        for client in [client for client in self._replaced if not client.passes]:
-            self._replaced.remove(client)
-            await client.close()
+        self._replaced = [one for one in self._replaced if one.passes or not one.closing().done()]
 
     async def _keep_deadlines(self) -> None:
         """End overdue waits whose look is not to be had: a call hangs, or the bucket is left alone."""
@@ -317,5 +318,4 @@ class Watcher:
         try:
             await self._end_waits(outcome, as_verdict=False)
         finally:
-            for client in (self._client, *self._replaced):
-                await client.close()
+            await asyncio.wait([client.closing() for client in (self._client, *self._replaced)])

@@ -53,7 +53,7 @@ class FakeS3:
     """Answers HEAD and LIST as S3 does; a HEAD's error has only its status for a code."""
 
     def __init__(self) -> None:
-        self.buckets: dict[str, list[str]] = {"bkt": [], "other": []}
+        self.buckets: dict[str, list[str]] = {"bkt": [], "other": [], "third": []}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.faults: dict[str, list[BaseException | None]] = {}
         self.may_list: Callable[[str], bool] = lambda prefix: True
@@ -61,7 +61,7 @@ class FakeS3:
         self.at_fault: dict[tuple[str, str], float] = {}
         """Operation and bucket/prefix that answers 500 until a moment of the loop's clock."""
         self.hung: dict[str, float] = {}
-        """Bucket/prefix, or "open", that answers nothing until such a moment."""
+        """Bucket/prefix, alone or behind an operation, "open" or "close", that hangs until a moment."""
         self.opened = 0
         self.closed = 0
         self.open_errors: list[BaseException | None] = []
@@ -84,7 +84,7 @@ class FakeS3:
         try:
             yield self
         finally:
-            await asyncio.sleep(0)
+            await self._hang("close")
             self.closed += 1
 
     async def _call(self, operation: str, request: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ class FakeS3:
         self.most_at_once = max(self.most_at_once, self._at_once)
         where = f"{request['Bucket']}/{request.get('Key', request.get('Prefix'))}"
         try:
-            await self._hang(where)
+            await self._hang(where, f"{operation} {where}")
             await asyncio.sleep(self.latency)
         finally:
             self._at_once -= 1
@@ -104,9 +104,9 @@ class FakeS3:
             if faulty == operation and where.startswith(prefix) and asyncio.get_running_loop().time() < until:
                 raise error("InternalError", 500, "HeadObject" if "Key" in request else "ListObjectsV2")
 
-    async def _hang(self, where: str) -> None:
-        until = max((end for prefix, end in self.hung.items() if where.startswith(prefix)), default=0.0)
-        await asyncio.sleep(max(0.0, until - asyncio.get_running_loop().time()))
+    async def _hang(self, *places: str) -> None:
+        ends = [end for prefix, end in self.hung.items() for place in places if place.startswith(prefix)]
+        await asyncio.sleep(max(0.0, max(ends, default=0.0) - asyncio.get_running_loop().time()))
 
     async def head_object(self, **request: Any) -> dict[str, Any]:
         await self._call("head_object", request)

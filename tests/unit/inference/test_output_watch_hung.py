@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.outputs import Verdict
     from tests.unit.inference.conftest import World
 
-FOREVER = 1e9
+FOREVER = 20_000.0
 
 
 def now() -> float:
@@ -57,6 +57,20 @@ def test_a_client_is_closed_when_the_last_call_through_it_is_over(world: World) 
         assert {one.status for one in await asyncio.gather(slow, renewing)} == {"completed"}
 
     world.run(scenario)
+
+
+def test_a_replaced_client_is_closed_though_the_last_wait_leaves_meanwhile(world: World) -> None:
+    async def scenario() -> None:
+        world.s3.faults["bkt"] = [error("ExpiredToken", 400, "ListObjectsV2")]
+        only = asyncio.ensure_future(world.watch("a"))
+        world.s3.hung["close"] = 15.0
+        await world.at(12)
+        assert (world.s3.opened, world.s3.closed) == (2, 0)
+        only.cancel()
+        await asyncio.wait([only])
+
+    world.run(scenario)
+    assert world.s3.closed == 2
 
 
 @pytest.mark.parametrize("hung", ["bkt", "open"])
