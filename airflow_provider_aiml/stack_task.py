@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_aiml.aws_task import AwsTask, deferrable_default, deferral_timeout, task_identity
 from airflow_provider_aiml.exceptions import InferenceError, StackFailedError, error_from_dict
+from airflow_provider_aiml.inference.arguments import read_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,8 +56,8 @@ class StackTask(AwsTask):
         self.cloudformation_role_arn = cloudformation_role_arn
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable_default() if deferrable is None else deferrable
-        self.waiter_delay = waiter_delay
-        self.wait_timeout = wait_timeout
+        self.waiter_delay = read_seconds(waiter_delay, "waiter_delay")
+        self.wait_timeout = None if wait_timeout is None else read_seconds(wait_timeout, "wait_timeout")
         self.link_facts: dict[str, Any] = {}
 
     @abstractmethod

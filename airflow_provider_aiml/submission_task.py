@@ -21,7 +21,7 @@ from airflow_provider_aiml.exceptions import (
     RequestError,
     UnknownOutcomeError,
 )
-from airflow_provider_aiml.inference.arguments import read_flag
+from airflow_provider_aiml.inference.arguments import read_flag, read_seconds
 from airflow_provider_aiml.inference.identity import request_identity
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ class SubmissionTask(AsyncOutputTask):
         super().__init__(**kwargs)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable_default() if deferrable is None else deferrable
-        self.waiter_delay = waiter_delay
-        self.wait_timeout = wait_timeout
+        self.waiter_delay = read_seconds(waiter_delay, "waiter_delay")
+        self.wait_timeout = None if wait_timeout is None else read_seconds(wait_timeout, "wait_timeout")
         self.on_uncertain = on_uncertain
-        self.uncertain_timeout = uncertain_timeout
+        self.uncertain_timeout = read_seconds(uncertain_timeout, "uncertain_timeout")
         self.reinvoke = reinvoke
         if on_uncertain not in ("wait", "invoke"):
             problem = Problem("on_uncertain", "something else", "'wait' or 'invoke'")
@@ -174,33 +174,32 @@ class SubmissionTask(AsyncOutputTask):
         ]
         requests = dict(zip(identities, planned, strict=True))
         submitter = self._submitter(context)
-        found = self._look_back(submitter, requests, started, until)
-        members = {identity: self._sendable(identity, requests[identity]) for identity in found.unsent}
-        settled = {**found.settled, **submitter.submit(members, found.unsent)}
-        self._tell(settled, sent=found.unsent)
-        return [settled[identity] for identity in identities], found.there.issuperset(identities)
-
-    def _look_back(
-        self,
-        submitter: Submitter,
-        requests: Mapping[str, PlannedRequest],
-        started: float,
-        until: float | None,
-    ) -> LookBack:
         members = {identity: request.members for identity, request in requests.items()}
         found = submitter.look_back(members, reinvoke=read_flag(self.reinvoke, "reinvoke"))
         if found.forbidden is not None:
             self.tell_of_permission(found.forbidden)
+        self._send_unsent(submitter, requests, found)
         if found.uncertain:
             self._tell_of_doubt(found, until, len(members))
         while found.uncertain:
             self._await_uncertain(found, started, until)
             in_doubt = {identity: members[identity] for identity in found.uncertain}
             found.renew(submitter.look_back(in_doubt))
-        return found
+            self._send_unsent(submitter, requests, found)
+        return [found.settled[identity] for identity in identities], found.there.issuperset(identities)
+
+    def _send_unsent(
+        self, submitter: Submitter, requests: Mapping[str, PlannedRequest], found: LookBack
+    ) -> None:
+        """Send what earlier tries did not send, and is not in doubt."""
+        members = {identity: self._sendable(identity, requests[identity]) for identity in found.unsent}
+        sent = submitter.submit(members, found.unsent)
+        self._tell(sent)
+        found.settled |= sent
+        found.unsent.clear()
 
     def _tell_of_doubt(self, found: LookBack, until: float | None, total: int) -> None:
-        """Say, before the first pause, what is awaited before anything is sent.
+        """Say, before the first pause, what is in doubt, and for how long its outputs are awaited.
 
         :param total: how many requests there are.
         :raises UnknownOutcomeError: where to look for it is not known.
@@ -297,16 +296,16 @@ class SubmissionTask(AsyncOutputTask):
 
         return describe_output_base(self.hook.control_client(), self.endpoint_name)
 
-    def _tell(self, settled: Mapping[str, Submission], sent: Mapping[str, int]) -> None:
-        for identity in sent:
-            inference = settled[identity].inference
+    def _tell(self, sent: Mapping[str, Submission]) -> None:
+        for submission in sent.values():
+            inference = submission.inference
             self.log.info(
                 "Submitted inference %s to %s; its output will be %s",
                 inference.inference_id,
                 self.endpoint_name,
                 inference.output_location,
             )
-        if any(settled[identity].inference.failure_location is None for identity in sent):
+        if any(submission.inference.failure_location is None for submission in sent.values()):
             self.log.warning(
                 "Endpoint %s has no S3FailurePath: a failure of this inference cannot be seen and looks like "
                 "waiting until its deadline. Set AsyncInferenceConfig.OutputConfig.S3FailurePath.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -60,6 +62,18 @@ def read_flag(value: Any, field: str) -> bool:
         return known[text]
     problem = Problem(field, f"a {type(value).__name__} that is none", "true or false")
     raise RequestError("The request cannot be sent", problems=(problem,))
+
+
+def read_seconds(value: Any, field: str) -> float:
+    """Read a span of time: seconds, or a timedelta.
+
+    :raises RequestError: it is something else, negative, or without an end.
+    """
+    seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
+    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < math.inf:
+        return seconds
+    problem = Problem(field, f"a {type(value).__name__} that is none", "seconds, 0 or more, or a timedelta")
+    raise RequestError("The task cannot wait", problems=(problem,))
 
 
 def read_number(value: Any, field: str, kind: type[Number]) -> Number | None:

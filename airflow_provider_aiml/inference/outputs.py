@@ -169,17 +169,18 @@ class AsyncInference:
         }
 
     @classmethod
-    def from_dict(cls, facts: Mapping[str, Any]) -> AsyncInference:
+    def from_dict(cls, facts: Mapping[str, Any], field: str = "inference") -> AsyncInference:
         """Read what the submitting operator returned; keys that are not ours are ignored.
 
         :param facts: ``output_location``, and perhaps ``failure_location`` and ``inference_id``.
+        :param field: the argument, for errors.
         :raises RequestError: a location is missing or is not one.
         """
         failure = facts.get("failure_location")
         inference_id = facts.get("inference_id")
         return cls(
-            Location.parse(facts.get("output_location"), "output_location"),  # type: ignore[arg-type]
-            None if failure is None else Location.parse(failure, "failure_location"),
+            Location.parse(facts.get("output_location"), f"{field}.output_location"),  # type: ignore[arg-type]
+            None if failure is None else Location.parse(failure, f"{field}.failure_location"),
             None if inference_id is None else str(inference_id),
         )
 

@@ -54,7 +54,7 @@ class Submission:
             raise RequestError("The wait has no location", problems=(Problem(field, found, _ALLOWED),))
         deadline = facts.get("deadline")
         if deadline is None:
-            return cls(AsyncInference.from_dict(facts), longest_deadline(now))
+            return cls(AsyncInference.from_dict(facts, field), longest_deadline(now))
         try:
             when = dt.datetime.fromisoformat(deadline)
             if when.tzinfo is None:
@@ -62,7 +62,7 @@ class Submission:
         except (TypeError, ValueError):
             problem = Problem(f"{field}.deadline", f"a {type(deadline).__name__}", "a time in ISO 8601")
             raise RequestError("The deadline cannot be read", problems=(problem,)) from None
-        return cls(AsyncInference.from_dict(facts), when.timestamp())
+        return cls(AsyncInference.from_dict(facts, field), when.timestamp())
 
 
 def longest_deadline(now: float, ttl: int | None = None, invocation: int | None = None) -> float:

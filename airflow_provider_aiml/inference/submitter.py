@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
@@ -207,7 +207,7 @@ class Submitter:
         if taken is not None:
             return Finding(record.ordinal, taken, there=True)
         until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
-        if seen.seen is not Seen.FAILURE and until is not None:
+        if seen.seen is not Seen.FAILURE and until is not None and seen.code not in FATAL_CODES:
             return Finding(record.ordinal, places=places, until=until)
         stop_if_unknown(seen)
         return Finding(record.ordinal + 1)
@@ -261,23 +261,42 @@ class Submitter:
     ) -> dict[str, Submission]:
         asked_at = time.time()
         self.ledger.write({key: SubmissionRecord("asked", nth, asked_at) for key, nth in wave.items()})
-        sent = {
-            key: senders.submit(self.send, self._named(key, requests[key], nth)) for key, nth in wave.items()
-        }
-        outcomes = {key: _outcome(future) for key, future in sent.items()}
-        records = {}
-        for key, outcome in outcomes.items():
-            if isinstance(outcome, Exception):
-                if isinstance(outcome, InferenceError) and not outcome.may_have_been_billed:
+        sent: dict[str, Future[Mapping[str, Any]]] = {}
+        try:
+            for key, nth in wave.items():
+                sent[key] = senders.submit(self.send, self._named(key, requests[key], nth))
+            wait(sent.values())
+        except BaseException:  # the task's time is over: what is under way ends, and nothing more begins
+            for future in sent.values():
+                future.cancel()
+            self._write_answers(requests, wave, sent, asked_at)
+            raise
+        submissions, failures = self._write_answers(requests, wave, sent, asked_at)
+        if failures:
+            raise failures[0]
+        return submissions
+
+    def _write_answers(
+        self,
+        requests: Mapping[str, Mapping[str, Any]],
+        wave: Mapping[str, int],
+        sent: Mapping[str, Future[Mapping[str, Any]]],
+        asked_at: float,
+    ) -> tuple[dict[str, Submission], list[Exception]]:
+        """Write down how each request of a wave ended."""
+        records: dict[str, SubmissionRecord] = {}
+        submissions: dict[str, Submission] = {}
+        failures: list[Exception] = []
+        for key, future in sent.items():
+            try:
+                submissions[key] = _submission(future.result(), requests[key], asked_at)
+                records[key] = SubmissionRecord("submitted", wave[key], asked_at, submissions[key])
+            except Exception as error:
+                failures.append(error)
+                if _surely_not_sent(error):
                     records[key] = SubmissionRecord("refused", wave[key], asked_at)
-            else:
-                submission = _submission(outcome, requests[key], asked_at)
-                records[key] = SubmissionRecord("submitted", wave[key], asked_at, submission)
         self.ledger.write(records)
-        for outcome in outcomes.values():
-            if isinstance(outcome, Exception):
-                raise outcome
-        return {key: record.submission for key, record in records.items() if record.submission}
+        return submissions, failures
 
     def _named(self, identity: str, request: Mapping[str, Any], ordinal: int) -> dict[str, Any]:
         return {**request, **self._names(identity, request, ordinal)}
@@ -303,11 +322,9 @@ def stop_if_unknown(seen: Look) -> None:
     )
 
 
-def _outcome(future: Future[Mapping[str, Any]]) -> Mapping[str, Any] | Exception:
-    try:
-        return future.result()
-    except Exception as error:
-        return error
+def _surely_not_sent(error: Exception) -> bool:
+    never_begun = isinstance(error, CancelledError)
+    return never_begun or (isinstance(error, InferenceError) and not error.may_have_been_billed)
 
 
 def _submission(response: Mapping[str, Any], request: Mapping[str, Any], sent_at: float) -> Submission:

@@ -16,7 +16,7 @@ from airflow_provider_aiml.aws_task import (
     stop_if_orphaned,
     task_identity,
 )
-from airflow_provider_aiml.inference.arguments import read_flag
+from airflow_provider_aiml.inference.arguments import read_flag, read_seconds
 from airflow_provider_aiml.inference.identity import request_identity
 from airflow_provider_aiml.invocation_task import InvocationTask
 
@@ -103,8 +103,8 @@ class BedrockStartAsyncInvokeOperator(InvocationTask):
         self.request_members = request_members
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable_default() if deferrable is None else deferrable
-        self.waiter_delay = waiter_delay
-        self.wait_timeout = wait_timeout
+        self.waiter_delay = read_seconds(waiter_delay, "waiter_delay")
+        self.wait_timeout = None if wait_timeout is None else read_seconds(wait_timeout, "wait_timeout")
         self.reinvoke = reinvoke
 
     def execute(self, context: Context) -> Any:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 import pytest
 from airflow_provider_aiml.exceptions import RequestError
-from airflow_provider_aiml.inference.arguments import check_one_source, read_mapping, read_number
+from airflow_provider_aiml.inference.arguments import (
+    check_one_source,
+    read_mapping,
+    read_number,
+    read_seconds,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +30,19 @@ def test_none_and_two_sources_are_refused_by_name(sources, found):
 @pytest.mark.parametrize("value", ["", 0, [], False, "text"])
 def test_one_source_is_enough_even_if_it_is_empty(value):
     check_one_source({"payload": value, "payload_uri": None})
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(30, 30), (0, 0), (0.5, 0.5), (dt.timedelta(minutes=2), 120)])
+def test_a_span_of_time_is_seconds_or_a_timedelta(value, seconds):
+    assert read_seconds(value, "waiter_delay") == seconds
+
+
+@pytest.mark.parametrize("value", ["30", None, True, -1, math.inf, math.nan, dt.timedelta(days=-1)])
+def test_a_span_of_time_that_is_none_is_refused_by_name(value):
+    with pytest.raises(
+        RequestError, match=r"waiter_delay: is a .* that is none, allowed is seconds, 0 or more"
+    ):
+        read_seconds(value, "waiter_delay")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def test_the_deadline_is_the_last_moment_at_which_an_output_can_come(ttl, invoca
         ({"canary": 1}, "inference: is a mapping of 1 keys without output_location"),
         ({**SUBMITTED, "deadline": "soon"}, r"inference.deadline: is a str, allowed is a time in ISO 8601"),
         ({**SUBMITTED, "deadline": 3}, r"inference.deadline: is a int"),
-        ({**SUBMITTED, "failure_location": "x"}, "failure_location: is a string of 1 characters"),
+        ({**SUBMITTED, "failure_location": "x"}, r"inference\.failure_location: is a string of 1 characters"),
+        ([SUBMITTED, {"output_location": "x"}], r"inference\[1\]\.output_location: is a string of 1 char"),
     ],
 )
 def test_what_cannot_be_waited_for_is_refused_by_its_place(given_, problem):
