@@ -144,6 +144,16 @@ class AirflowApi:
         fields: dict[str, Any] = self._ask("GET", path)["rendered_fields"]
         return fields
 
+    def mark_failed(self, task: Task) -> None:
+        """Mark a task as failed, as a user does in the UI."""
+        path = f"{_run(task.dag_id, task.run_id)}/taskInstances/{task.task_id}"
+        self._ask("PATCH", path, json={"new_state": "failed"})
+
+    def clear(self, task: Task) -> None:
+        """Clear a task, in whatever state it is, so that it runs again."""
+        body = {"dag_run_id": task.run_id, "task_ids": [task.task_id], "only_failed": False, "dry_run": False}
+        self._ask("POST", f"/api/v2/dags/{task.dag_id}/clearTaskInstances", json=body)
+
     def log(self, task: Task, try_number: int | None = None) -> list[dict[str, Any]]:
         """Give the records of a try's log; default: the latest try."""
         path = f"{_run(task.dag_id, task.run_id)}/taskInstances/{task.task_id}/logs"

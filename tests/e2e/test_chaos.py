@@ -37,8 +37,7 @@ CASES = [
     (victim, point)
     for victim in ("task", "supervisor")
     for point in POINTS
-    # An orphan that lives on between its intent and its sending is the window that the docs name.
-    if (victim, point) != ("supervisor", "written down") and (FULL or (victim, point) in SHORT)
+    if FULL or (victim, point) in SHORT
 ]
 FAULTS = {
     "503": {"code": "SlowDown", "status": 503},

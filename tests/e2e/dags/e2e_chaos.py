@@ -87,7 +87,7 @@ with DAG(
         payload={"paid": "once"},
         deferrable=True,
         waiter_delay=2,
-        uncertain_timeout=20,
+        uncertain_timeout=60,
         result="body",
         pause="{{ params.pause }}",
         point="{{ params.point }}",
