@@ -9,7 +9,7 @@ from airflow_provider_aiml.local_aws.bedrock import standin
 from airflow_provider_aiml.local_aws.bedrock.bodies import parse_body
 from airflow_provider_aiml.local_aws.bedrock.converse import cut_short, latency
 from airflow_provider_aiml.local_aws.bedrock.converse_stream import Event, broken, chunk_tokens
-from airflow_provider_aiml.local_aws.bedrock.families import EMBEDDERS, Body, Family, family_of
+from airflow_provider_aiml.local_aws.bedrock.families import EMBEDDERS, VIDEO_MAKERS, Body, Family, family_of
 from airflow_provider_aiml.local_aws.bedrock.faults import Fault
 from airflow_provider_aiml.local_aws.bedrock.guarding import Guard
 from airflow_provider_aiml.local_aws.bedrock.refusals import invalid
@@ -41,6 +41,8 @@ def invoke_model(
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html
     """
     _check_media_types(request)
+    if model.family in VIDEO_MAKERS:
+        raise invalid("The model can only be invoked asynchronously.")
     body = parse_body(bytes(request.get("body", b"")))
     if embed := EMBEDDERS.get(model.family):
         answered = embed(model, body)
@@ -78,6 +80,8 @@ def body_answer(model: Model, body: Body) -> Any:
 
     :raises ApiError: ``ValidationException``.
     """
+    if make := VIDEO_MAKERS.get(model.family):
+        return make(model, body)
     return json.loads(invoke_model(model, {"body": json.dumps(body).encode()}, Fault())["body"])
 
 

@@ -23,6 +23,7 @@ __all__ = ["Model", "find_model"]
 ALL: Final = frozenset({"converse", "count", "documents", "images", "schema", "stream", "system", "tools"})
 _CHAT: Final = frozenset({"converse", "documents", "stream", "system"})
 _EMBED: Final[frozenset[str]] = frozenset()
+_VIDEO: Final[frozenset[str]] = frozenset()
 
 _MODELS: Final = (
     (r"ai21\.jamba-instruct.*", "jamba", _CHAT - {"documents"}),
@@ -30,6 +31,7 @@ _MODELS: Final = (
     (r"anthropic\.claude-.*", "anthropic", ALL),
     (r"amazon\.nova-micro.*", "nova", _CHAT | {"tools"}),
     (r"amazon\.nova-(lite|pro|premier|2-).*", "nova", _CHAT | {"images", "tools"}),
+    (r"amazon\.nova-reel-.*", "nova-reel", _VIDEO),
     (r"amazon\.titan-embed-text-v1.*", "titan-embed-v1", _EMBED),
     (r"amazon\.titan-embed-(g1-)?text-.*", "titan-embed-v2", _EMBED),
     (r"amazon\.titan-(text|tg1)-.*", "titan", _CHAT - {"system"}),

@@ -1,7 +1,7 @@
 """The shapes in which each model family takes an InvokeModel body and answers it.
 
 A family translates its body into a :class:`Conversation` and the stand-in's answer back, whole or in chunks.
-Families that embed text stand in :data:`EMBEDDERS`.
+Families that embed text stand in :data:`EMBEDDERS`, those that make videos in :data:`VIDEO_MAKERS`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from airflow_provider_aiml.local_aws.bedrock.families import (
     nova,
     prompts,
     titan,
+    videos,
 )
 from airflow_provider_aiml.local_aws.bedrock.families.family import Body, Family
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aiml.local_aws.bedrock.model_ids import Model
 
-__all__ = ["EMBEDDERS", "FAMILIES", "Body", "Family", "family_of"]
+__all__ = ["EMBEDDERS", "FAMILIES", "VIDEO_MAKERS", "Body", "Family", "family_of"]
 
 FAMILIES: Final[dict[str, Family]] = {
     "anthropic": Family(anthropic.read, anthropic.write, anthropic.chunks),
@@ -41,6 +42,9 @@ EMBEDDERS: Final[dict[str, Callable[[Model, Body], dict[str, Any]]]] = {
     "titan-embed-v2": embeddings.titan_v2,
 }
 """Families that embed, by name."""
+
+VIDEO_MAKERS: Final[dict[str, Callable[[Model, Body], dict[str, Any]]]] = {"nova-reel": videos.reel}
+"""Families that make videos, asynchronously only, by name."""
 
 _TELLTALES: Final = (
     ("anthropic_version", "anthropic"),
