@@ -19,13 +19,13 @@ __all__ = ["reel"]
 _LONGEST_TEXT = 512
 _SECONDS = 6
 _REEL = schema_of(
-    "taskType textToVideoParams",
+    "taskType textToVideoParams videoGenerationConfig",
     taskType={"type": "string", "enum": ["TEXT_VIDEO"]},
     textToVideoParams=schema_of(
         "text", text={"type": "string", "minLength": 1}, images={"type": "array", "minItems": 1}
     ),
     videoGenerationConfig=schema_of(
-        "",
+        "durationSeconds fps dimension",
         durationSeconds={"type": "integer", "enum": [_SECONDS]},
         fps={"type": "integer", "enum": [24]},
         dimension={"type": "string", "enum": ["1280x720"]},

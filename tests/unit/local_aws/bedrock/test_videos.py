@@ -29,18 +29,13 @@ def test_a_video_is_a_note_of_what_it_should_show(ask):
     assert '"durationSeconds": 6' in note
 
 
-def test_the_length_may_be_left_to_the_model(ask):
-    told, _ = ended(ask, {"taskType": "TEXT_VIDEO", "textToVideoParams": TEXT})
-
-    assert told["status"] == "Completed"
-
-
 @pytest.mark.parametrize(
     ("members", "said"),
     [
         ({"textToVideoParams": {}}, "required key [text] not found"),
         ({"textToVideoParams": {"text": "a" * 513}}, "at most 512 characters"),
-        ({"videoGenerationConfig": {"durationSeconds": 7}}, "7 is not a valid enum value"),
+        ({"videoGenerationConfig": {"fps": 24}}, "required key [durationSeconds] not found"),
+        ({"videoGenerationConfig": {**CONFIG, "durationSeconds": 7}}, "7 is not a valid enum value"),
         ({"taskType": "IMAGE"}, "IMAGE is not a valid enum value"),
         ({"prompt": "a"}, "extraneous key [prompt]"),
     ],
