@@ -150,11 +150,11 @@ with DAG(
         retry_args={"attempts": 1},
         retries=0,
     )
+    # [START endpoint_api_delete]
     delete = ApiGatewaySageMakerDeleteOperator(
-        task_id="delete",
-        stack_name="{{ params.stack_name }}",
-        trigger_rule="all_done",
+        task_id="delete", stack_name="{{ params.stack_name }}", trigger_rule="all_done"
     )
+    # [END endpoint_api_delete]
     deploy >> [classify, classify_nothing] >> call_too_fast(deploy.output["url"]) >> change
     classify_again >> move
     classify_throttled >> delete

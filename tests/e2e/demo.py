@@ -58,6 +58,7 @@ EXPECTATIONS = (
     Expectation("aiml_ticket_triage", results={"write_table": '["billing", "delivery", "defect"]'}),
     Expectation("aiml_document_question", results={"ask": "2 pages"}),
     Expectation("aiml_tool_use", results={"ask": '"turns": 2'}),
+    Expectation("aiml_checked_video", results={"count": '"input_tokens": ', "wait": '"status": "completed"'}),
     Expectation("aiml_streamed_answer", results={"measure": '"bytes": '}),
     Expectation(
         "aiml_endpoint_api",

@@ -103,12 +103,13 @@ def test_what_the_documentation_quotes_is_marked_from_start_to_end(file):
 
 
 def test_every_wait_of_an_example_is_deferred(example_dags):
-    waiting = [
-        task
+    asynchronous = [
+        getattr(task, "partial_kwargs", None) or vars(task)
         for dag in example_dags.values()
         for task in dag.tasks
-        if "Async" in task.task_type and getattr(task, "partial_kwargs", {}).get("wait_for_completion", True)
+        if "Async" in task.task_type
     ]
+    waiting = [task for task in asynchronous if task.get("wait_for_completion", True)]
 
-    assert len(waiting) == 2
-    assert all(task.partial_kwargs["deferrable"] for task in waiting)
+    assert len(waiting) == 3
+    assert all(task["deferrable"] for task in waiting)

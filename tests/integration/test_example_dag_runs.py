@@ -148,6 +148,25 @@ def test_the_model_gets_the_result_of_the_function(demo, example_dags):
     assert "3" in json.dumps(results[0]["content"])
 
 
+def test_a_checked_text_becomes_a_video(demo, objects, example_dags):
+    run = example_dags["aiml_checked_video"].test(run_conf={"text": "A red bicycle"})
+
+    asked = json.loads(demo.invocations("amazon.nova-reel-v1:1")[0].body)
+    outputs = [key for key in names(objects, "videos/") if key.endswith("output.json")]
+    assert run.state == "success", states(run)
+    assert asked["modelInput"]["textToVideoParams"] == {"text": "A red bicycle"}
+    assert len(outputs) == 1
+    assert len(demo.invocations("amazon.nova-reel-v1:1")) == 1
+
+
+def test_no_video_is_made_of_a_text_that_the_guardrail_blocks(demo, example_dags):
+    run = example_dags["aiml_checked_video"].test(run_conf={"text": "A BLOCKED bicycle"})
+
+    assert run.state == "failed"
+    assert states(run) == {"check": "failed", **dict.fromkeys(("count", "start", "wait"), "upstream_failed")}
+    assert demo.invocations("amazon.nova-reel-v1:1") == []
+
+
 def test_a_streamed_answer_lies_whole_in_s3(demo, objects, example_dags):
     run = example_dags["aiml_streamed_answer"].test(run_conf={"prompt": "one two three"})
 
