@@ -14,8 +14,8 @@ LANGCHAIN_AWS := 1.9.1
 LANGCHAIN := .venv-langchain/.ready-$(LANGCHAIN_AWS)
 AIRFLOW ?= 3.3
 PYTHON_VERSION ?= 3.11
-# Processes that share the tests, 0 for this one alone. Each collects for itself, so all have one hash seed.
-WORKERS ?= 0
+# Processes that share the tests, 0 for none but this one. Each collects for itself, so all have one hash seed.
+WORKERS ?= 2
 MATRIX := .venv-airflow-$(AIRFLOW)-py$(PYTHON_VERSION)
 
 export UV_LINK_MODE ?= copy
