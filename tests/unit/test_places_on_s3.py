@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.io import store
 from airflow_provider_aiml.aws_task import AwsTask
 from airflow_provider_aiml.exceptions import (
     AwsConfigurationError,
@@ -36,6 +37,9 @@ class Task(AwsTask):
 
 @pytest.fixture
 def define(monkeypatch):
+    # Airflow keeps what it made of a connection for as long as the process lives.
+    monkeypatch.setattr(store, "_STORE_CACHE", {})
+
     def connection(**extra):
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", written(**extra))
 
