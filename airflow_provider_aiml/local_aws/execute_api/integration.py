@@ -6,6 +6,7 @@ import asyncio
 import fnmatch
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from airflow_provider_aiml.local_aws.execute_api.refusals import RefusedError, f
 from airflow_provider_aiml.local_aws.messages import Answer, ConnectionDroppedError, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from airflow_provider_aiml.local_aws.moto_clients import MotoClients
 
@@ -83,16 +84,21 @@ def role_may_invoke(clients: MotoClients, role_arn: str, endpoint_arn: str) -> b
         raise failed() from None
     if "apigateway.amazonaws.com" not in json.dumps(role["AssumeRolePolicyDocument"]):
         raise failed()
-    names = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    documents = [iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in names]
     effects = {
         statement["Effect"]
-        for document in documents
+        for document in _policies(iam, name)
         for statement in _listed(document["Statement"])
         if _fits(_lower(statement.get("Action")), "sagemaker:invokeendpoint")
         and _fits(_listed(statement.get("Resource")), endpoint_arn)
     }
     return effects == {"Allow"}
+
+
+def _policies(iam: Any, role: str) -> Iterator[Any]:
+    """Read a role's inline policies; one that is deleted meanwhile, by an update's end, is none any more."""
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        with suppress(iam.exceptions.NoSuchEntityException):
+            yield iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
 
 
 def _listed(value: Any) -> list[Any]:

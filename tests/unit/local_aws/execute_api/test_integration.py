@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.local_aws.execute_api.conftest import ACCOUNT, TRUST, URI
+from airflow_provider_aiml.local_aws.execute_api.integration import role_may_invoke
+from airflow_provider_aiml.local_aws.moto_clients import MotoClients
+from airflow_provider_aiml.local_aws.wsgi_bridge import Moto
+from tests.unit.local_aws.execute_api.conftest import ACCOUNT, INVOKE, TRUST, URI
 
 ESCAPED = '"$util.escapeJavaScript($input.path(\'$.words\')).replaceAll("\\\\\'", "\'")"'
 SPLIT = "[#foreach( $w in $input.params('l').split(',') )\"$w.trim().toUpperCase()\",#end 0]"
@@ -134,6 +137,17 @@ class TestIntegration:
         rest_api.iam.put_role_policy(RoleName="caller", PolicyName="deny", PolicyDocument=document)
         rest_api.responses = [{"statusCode": "418", "selectionPattern": "403"}, {"statusCode": "200"}]
         assert rest_api.deploy().call(body={})[0] == 418
+
+    def test_a_policy_that_is_deleted_while_the_role_is_read_is_none_any_more(self, rest_api):
+        def delete(request, answer):
+            if b"Action=ListRolePolicies" in request.body:
+                rest_api.iam.delete_role_policy(RoleName="caller", PolicyName="gone")
+
+        rest_api.iam.put_role_policy(RoleName="caller", PolicyName="gone", PolicyDocument=json.dumps(INVOKE))
+        clients = MotoClients(Moto(), delete)
+        endpoint = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:endpoint/echo"
+        assert role_may_invoke(clients, rest_api.role, endpoint)
+        assert rest_api.iam.list_role_policies(RoleName="caller")["PolicyNames"] == ["p"]
 
     @pytest.mark.parametrize(
         ("action", "name", "status"),
