@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
@@ -293,7 +293,7 @@ class Submitter:
                 records[key] = SubmissionRecord("submitted", wave[key], asked_at, submissions[key])
             except Exception as error:
                 failures.append(error)
-                if _surely_not_sent(error):
+                if _surely_not_sent(future):
                     records[key] = SubmissionRecord("refused", wave[key], asked_at)
         self.ledger.write(records)
         return submissions, failures
@@ -322,9 +322,12 @@ def stop_if_unknown(seen: Look) -> None:
     )
 
 
-def _surely_not_sent(error: Exception) -> bool:
-    never_begun = isinstance(error, CancelledError)
-    return never_begun or (isinstance(error, InferenceError) and not error.may_have_been_billed)
+def _surely_not_sent(future: Future[Mapping[str, Any]]) -> bool:
+    """Say whether a request never began or was refused; one whose answer cannot be read was sent."""
+    if future.cancelled():
+        return True
+    error = future.exception()
+    return isinstance(error, InferenceError) and not error.may_have_been_billed
 
 
 def _submission(response: Mapping[str, Any], request: Mapping[str, Any], sent_at: float) -> Submission:

@@ -9,7 +9,7 @@ from collections import Counter
 from concurrent.futures import Future
 
 import pytest
-from airflow_provider_aiml.exceptions import OutputUnreadableError, UnknownOutcomeError
+from airflow_provider_aiml.exceptions import OutputUnreadableError, RequestError, UnknownOutcomeError
 from airflow_provider_aiml.inference import submitter
 from airflow_provider_aiml.inference.identity import TaskIdentity
 from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger, TaskStatePages
@@ -96,6 +96,21 @@ def test_what_is_under_way_when_the_tasks_time_is_over_is_written_down_and_nothi
     assert len(sent) == SENDERS
     states = Counter(record["state"] for record in records_in(store))
     assert states == {"submitted": SENDERS - 1, "asked": 1, "refused": WAVE - SENDERS}
+
+
+def test_a_request_whose_answer_cannot_be_read_was_sent_and_stays_in_doubt(store):
+    submission = Submitter(
+        task=TaskIdentity("dag", "run", "task", -1),
+        ledger=SubmissionLedger(TaskStatePages(store, None)),
+        s3=None,
+        send=lambda members: {"OutputLocation": "nowhere"},
+        predict=lambda names: [],
+        namable=NAMES,
+    )
+
+    with pytest.raises(RequestError, match="output_location"):
+        submission.submit({"0" * 40: {}}, {"0" * 40: 1})
+    assert [record["state"] for record in records_in(store)] == ["asked"]
 
 
 def forget_the_answer(store):
