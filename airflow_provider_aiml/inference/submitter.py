@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -262,10 +263,13 @@ class Submitter:
         asked_at = time.time()
         self.ledger.write({key: SubmissionRecord("asked", nth, asked_at) for key, nth in wave.items()})
         sent: dict[str, Future[Mapping[str, Any]]] = {}
+        ended: SimpleQueue[str] = SimpleQueue()
         try:
             for key, nth in wave.items():
-                sent[key] = senders.submit(self.send, self._named(key, requests[key], nth))
-            wait(sent.values())
+                sent[key] = senders.submit(self._send, key, self._named(key, requests[key], nth), ended)
+            # futures.wait() holds the lock of every future for a moment: interrupted there, none could end.
+            for _ in sent:
+                ended.get()
         except BaseException:  # the task's time is over: what is under way ends, and nothing more begins
             for future in sent.values():
                 future.cancel()
@@ -275,6 +279,12 @@ class Submitter:
         if failures:
             raise failures[0]
         return submissions
+
+    def _send(self, key: str, members: dict[str, Any], ended: SimpleQueue[str]) -> Mapping[str, Any]:
+        try:
+            return self.send(members)
+        finally:
+            ended.put(key)
 
     def _write_answers(
         self,

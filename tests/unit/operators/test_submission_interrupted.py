@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import Future
+from queue import SimpleQueue
 
 import pytest
 from airflow_provider_aiml.exceptions import OutputUnreadableError, RequestError, UnknownOutcomeError
@@ -43,13 +44,26 @@ def records_in(store):
 
 @pytest.fixture
 def time_over():
-    """Give what ends the main thread's time, wherever it is, as Airflow's execution_timeout does."""
+    """Give what ends the main thread's time once, wherever it is, as Airflow's execution_timeout does.
+
+    A thread that is about to wait for a lock sees a signal only when it has the lock, or at the next signal.
+    """
+    over = threading.Event()
 
     def end(*_):
-        raise TimeOverError
+        if not over.is_set():
+            over.set()
+            raise TimeOverError
+
+    def until_over():
+        for _ in range(600):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+            if over.wait(0.1):
+                return
+        raise AssertionError("The main thread saw no signal")
 
     before = signal.signal(signal.SIGUSR1, end)
-    yield lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+    yield until_over
     signal.signal(signal.SIGUSR1, before)
 
 
@@ -59,9 +73,10 @@ def test_what_is_under_way_when_the_tasks_time_is_over_is_written_down_and_nothi
     sent, cancelled = [], []
     waiting, all_cancelled = threading.Event(), threading.Event()
 
-    def wait(futures, whole=submitter.wait):
-        waiting.set()
-        return whole(futures)
+    class Ended(SimpleQueue):
+        def get(self):
+            waiting.set()
+            return super().get()
 
     def cancel(future, whole=Future.cancel):
         cancelled.append(whole(future))
@@ -78,7 +93,7 @@ def test_what_is_under_way_when_the_tasks_time_is_over_is_written_down_and_nothi
             raise UnknownOutcomeError("Nobody knows whether it ran")
         return {"OutputLocation": f"s3://bucket/out/{members['inference_id']}"}
 
-    monkeypatch.setattr(submitter, "wait", wait)
+    monkeypatch.setattr(submitter, "SimpleQueue", Ended)
     monkeypatch.setattr(Future, "cancel", cancel)
     submission = Submitter(
         task=TaskIdentity("dag", "run", "task", -1),
