@@ -143,7 +143,7 @@ class ExecuteApi:
             "rateLimit": settings.get("throttlingRateLimit"),
             "burstLimit": settings.get("throttlingBurstLimit"),
         }
-        self._limits.take((place, stage["stageName"]), throttle)
+        self._limits.take((place.region, place.api_id, stage["stageName"]), throttle)
         return await self._integrated(visit)
 
     def _found(

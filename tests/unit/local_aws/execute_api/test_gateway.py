@@ -82,6 +82,17 @@ def test_a_plain_segment_goes_before_a_variable(rest_api):
     assert rest_api.call("/plain") == (403, {"message": "Missing Authentication Token"})
 
 
+def test_all_paths_of_a_stage_share_its_throttle(rest_api):
+    operations = [
+        {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "0.001"},
+        {"op": "replace", "path": "/*/*/throttling/burstLimit", "value": "1"},
+    ]
+    rest_api.deploy("{any}")
+    rest_api.gateway.update_stage(restApiId=rest_api.id, stageName="s", patchOperations=operations)
+    assert rest_api.call("/one", body={})[0] == 200
+    assert rest_api.call("/two", body={}) == (429, {"message": "Too Many Requests"})
+
+
 def test_a_greedy_variable_takes_at_least_one_segment(rest_api):
     assert rest_api.deploy("files/{rest+}").call("/files")[0] == 403
 
