@@ -215,15 +215,21 @@ def _holds_jinja(value: Any) -> bool:
 
 def _is_same(rendered: str, expected: Any) -> bool:
     """Compare as JSON where both are JSON."""
-    if isinstance(expected, str):
-        try:
-            expected = json.loads(expected)
-        except ValueError:
-            return bool(rendered == expected)
     try:
-        return bool(json.loads(rendered) == expected)
-    except ValueError:
-        return False
+        text = expected if isinstance(expected, str) else json.dumps(expected)
+        return _canonical(rendered) == _canonical(text)
+    except (TypeError, ValueError):
+        return bool(rendered == expected)
+
+
+def _canonical(text: str) -> str:
+    """Write JSON in one way: 1 and 1.0 are the same number, 1 and true are not the same."""
+    return json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 class ApiGatewaySageMakerDeleteOperator(StackTask):

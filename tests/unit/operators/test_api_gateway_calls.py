@@ -27,6 +27,7 @@ from tests.unit.operators.front_door import (
     bodies,
     call,
     deploy,
+    deployer,
 )
 
 
@@ -256,6 +257,23 @@ def test_what_cannot_be_deployed_is_refused_when_the_dag_is_parsed(properties, f
 )
 def test_what_jinja_renders_is_judged_when_it_is_rendered(late):
     ApiGatewaySageMakerDeployOperator(task_id="t", stack_name="s", api={**PROPERTIES, **late})
+
+
+def with_example(expected):
+    request = {"path": {"user_id": "1"}, "query": {"items": "2"}}
+    changes = {"request_mapping_template": '{"n": [$input.params("user_id"), 0]}'}
+    return deployer({"examples": [(request, expected)], "check_endpoint": False}, **changes)
+
+
+@pytest.mark.parametrize("expected", [{"n": [1, 0]}, {"n": [1.0, 0]}, '{"n": [1, 0.0]}'])
+def test_a_number_in_an_example_may_be_written_in_either_way(aws, expected):
+    with_example(expected).check_before()
+
+
+@pytest.mark.parametrize("expected", [{"n": [True, 0]}, {"n": [1, False]}, {"n": {1, 0}}])
+def test_true_and_false_in_an_example_are_no_numbers(aws, expected):
+    with pytest.raises(RequestError, match=r"examples\[0\]"):
+        with_example(expected).check_before()
 
 
 def test_velocity_is_not_rendered_by_jinja():
