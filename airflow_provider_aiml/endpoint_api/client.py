@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_aiml.endpoint_api.paths import split_path
 from airflow_provider_aiml.exceptions import (
     AccessDeniedError,
     BusyError,
@@ -47,7 +48,7 @@ class ApiRequest:
     def full_url(self) -> str:
         """Give the whole URL, with everything but unreserved characters encoded, as a signature needs it.
 
-        :raises RequestError: the URL or the method is none.
+        :raises RequestError: the URL or the method is none, or a segment would lead to another route.
         """
         parts = urlsplit(self.url)
         if parts.scheme not in ("https", "http") or not parts.netloc:
@@ -56,11 +57,21 @@ class ApiRequest:
         if self.method not in ("GET", "POST"):
             problem = Problem("method", repr(self.method), "GET or POST")
             raise RequestError("The API cannot be called", problems=(problem,))
-        plain = self.path.strip("/").split("/") if isinstance(self.path, str) else self.path
-        segments = [quote(str(segment), safe=_UNRESERVED) for segment in plain if str(segment)]
+        segments = [quote(segment, safe=_UNRESERVED) for segment in self._segments()]
         path = "/".join([parts.path.rstrip("/"), *segments]) or "/"
         query = "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in self._pairs())
         return f"{parts.scheme}://{parts.netloc}{path}" + (f"?{query}" if query else "")
+
+    def _segments(self) -> list[str]:
+        """Give the segments; one that is empty would be missing, and dots are resolved on the way."""
+        plain = split_path(self.path) if isinstance(self.path, str) else self.path
+        segments = ["" if one is None else str(one) for one in plain]
+        for number, segment in enumerate(segments, start=1):
+            if segment in ("", ".", ".."):
+                found = repr(segment) if segment else "empty"
+                problem = Problem(f"path, segment {number}", found, "a text that is not empty, nor . or ..")
+                raise RequestError("The API cannot be called", problems=(problem,))
+        return segments
 
     def _pairs(self) -> list[tuple[str, Any]]:
         pairs = []

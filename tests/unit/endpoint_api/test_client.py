@@ -37,7 +37,18 @@ def test_everything_but_unreserved_characters_is_encoded(path: Any, query: Any, 
     assert ApiRequest(URL, path, query).full_url() == URL.rstrip("/") + slash + expected
 
 
-@given(st.lists(st.text(min_size=1), max_size=3), st.dictionaries(st.text(min_size=1), st.text(), max_size=3))
+@pytest.mark.parametrize(
+    "path", [["..", "dev"], "a/./b", ["users", "", "items"], "users//items", ["a", None]]
+)
+def test_a_segment_that_would_change_the_route_is_refused(path: Any) -> None:
+    with pytest.raises(RequestError, match="path, segment"):
+        ApiRequest(URL, path).full_url()
+
+
+SEGMENT = st.text(min_size=1).filter(lambda text: text not in (".", ".."))
+
+
+@given(st.lists(SEGMENT, max_size=3), st.dictionaries(st.text(min_size=1), st.text(), max_size=3))
 def test_what_goes_in_comes_out_at_the_gateway(path: list[str], query: dict[str, str]) -> None:
     parts = urlsplit(ApiRequest(URL, path, query).full_url())
     assert [unquote(part) for part in parts.path.split("/")[2:]] == path
