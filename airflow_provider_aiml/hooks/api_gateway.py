@@ -128,8 +128,10 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
         :raises StackFailedError: it failed.
         """
         changes = operation.changes if operation.action == "none" else self.changes_of(operation, stack_name)
-        actions = {"create": "created", "update": "updated", "none": "updated" if changes else "unchanged"}
         result = self.describe(stack_name)
+        if api.log_group_name and result.get("log_group_name") != api.log_group_name:
+            changes = [*changes, *self.adopt_log_group(api)]
+        actions = {"create": "created", "update": "updated", "none": "updated" if changes else "unchanged"}
         if api.api_gateway_execution_role_arn:
             result["invoke_role_arn"] = api.api_gateway_execution_role_arn
         if api.log_group_name:

@@ -125,7 +125,8 @@ class DeployChecksMixin(AwsClientMixin):
     def adopt_log_group(self, api: EndpointApi) -> list[dict[str, str]]:
         """Give a log group that was there before the stack the retention that is asked for, if any.
 
-        The stack does not hold it, so CloudFormation would not.
+        The stack does not hold it, so CloudFormation would not. A shorter retention takes entries away for
+        good, so this is for a deployment that has succeeded.
 
         :return: the change, as a result's ``changes`` has it; nothing where there is none.
 
@@ -133,8 +134,8 @@ class DeployChecksMixin(AwsClientMixin):
             https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
         """
         name, days = str(api.log_group_name), api.log_retention_days
-        group = self._log_group(name) or {}
-        if days is None or group.get("retentionInDays") == days:
+        group = None if days is None else self._log_group(name)
+        if group is None or group.get("retentionInDays") == days:
             return []
         with aws_errors("PutRetentionPolicy", "logs"):
             self._logs.put_retention_policy(logGroupName=name, retentionInDays=days)

@@ -61,7 +61,7 @@ class Operation:
         in the way is being deleted; ``reroute``: a new route comes beside the old one, and an ``update`` that
         leaves the old one out follows; ``none``: all is as it should be.
     :param stack_id: the stack's ARN; empty where there is none.
-    :param changes: what a change set says that will change; with ``none``, what was changed beside the stack.
+    :param changes: what a change set says that will change.
     """
 
     action: Literal["create", "update", "delete", "join", "clear", "reroute", "none"]
@@ -149,14 +149,12 @@ class StackCallsMixin(DeployChecksMixin):
                 raise stack_failure(stack_name, status, self.operation_events(stack["StackId"]))
             return self._begin_delete(stack, "clear", token, role_arn)
         around = self.surroundings(api, stack)
-        adopted = self.adopt_log_group(api) if around.has_log_group else []
         given = {"StackName": stack_name, "Capabilities": list(capabilities)}
         given |= {"RoleARN": role_arn} if role_arn else {}
         if stack is None or status == "REVIEW_IN_PROGRESS":
             given["TemplateBody"] = _body(api.template(around))
             return self._create(given, token, reviewed=stack is not None)
-        operation = self._update(stack["StackId"], given, api, around, token)
-        return replace(operation, changes=adopted) if operation.action == "none" else operation
+        return self._update(stack["StackId"], given, api, around, token)
 
     def _joined(self, stack: Mapping[str, Any], token: str) -> Operation:
         """Say whose operation is under way: an earlier try of this task has left its mark on the events.

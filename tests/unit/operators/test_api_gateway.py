@@ -244,13 +244,26 @@ def test_a_log_group_that_was_kept_gets_the_retention_that_is_asked_for(model, c
     assert retention(client) == 1
 
 
-def test_a_retention_that_may_not_be_set_is_refused_before_the_stack_is_touched(model, client):
+def test_a_retention_that_may_not_be_set_fails_the_task_and_a_retry_sets_it(model, client):
     client("logs").create_log_group(logGroupName="/api/front")
-    model.add_fault("logs:PutRetentionPolicy", code="AccessDeniedException")
+    fault = model.add_fault("logs:PutRetentionPolicy", code="AccessDeniedException")
+    changes = {"log_group_name": "/api/front", "log_retention_days": 7}
     with pytest.raises(AccessDeniedError, match="logs:PutRetentionPolicy"):
-        deploy(log_group_name="/api/front", log_retention_days=7)
-    assert client("cloudformation").describe_stacks()["Stacks"] == []
-    assert deploy(log_group_name="/api/front")["action"] == "created"
+        deploy(**changes)
+    model.remove_fault(fault)
+    assert deploy(**changes)["action"] == "updated"
+    assert retention(client) == 7
+
+
+@pytest.mark.parametrize("fails", ["refused", "rolled back"])
+def test_a_deployment_that_fails_takes_no_entries_from_a_log_group_that_is_not_its_own(model, client, fails):
+    client("logs").create_log_group(logGroupName="/api/front")
+    if fails == "rolled back":
+        model.add_fault("cloudformation:CreateResource", resource="Stage", code="X", message="no")
+    capabilities = [] if fails == "refused" else ["CAPABILITY_IAM"]
+    with pytest.raises((ServiceRefusedError, StackFailedError)):
+        deploy({"capabilities": capabilities}, log_group_name="/api/front", log_retention_days=1)
+    assert retention(client) is None
 
 
 def test_an_access_log_may_go_back_to_a_group_that_was_kept(model, client):
