@@ -14,6 +14,7 @@ from airflow_provider_aiml.endpoint_api.access import (
     invoke_resources,
 )
 from airflow_provider_aiml.endpoint_api.route import route_resources
+from airflow_provider_aiml.endpoint_api.surroundings import Surroundings
 from airflow_provider_aiml.endpoint_api.traffic import log_resources, stage_resources, usage_resources
 from airflow_provider_aiml.exceptions import Problem, RequestError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_aiml.endpoint_api.api import EndpointApi
-    from airflow_provider_aiml.endpoint_api.surroundings import Surroundings
 
 __all__ = ["build_template"]
 
@@ -40,15 +40,8 @@ _IDENTITY_OF_ROLE = {"RoleName", "Path"}
 
 def build_template(api: EndpointApi, surroundings: Surroundings) -> dict[str, Any]:
     """Give the template of an API; see :meth:`EndpointApi.template`."""
-    resources = {
-        **log_resources(api, surroundings),
-        **route_resources(api),
-        **invoke_resources(api),
-        **account_resources(api, surroundings),
-        **stage_resources(api, surroundings),
-        **usage_resources(api),
-    }
-    _override(resources, api.overrides)
+    resources = _resources(api, surroundings)
+    _override(resources, api.overrides, known=_resources(api, Surroundings()))
     if api.profile != "construct":
         _name_policy(resources)
     _name_deployment(resources, surroundings)
@@ -62,18 +55,34 @@ def build_template(api: EndpointApi, surroundings: Surroundings) -> dict[str, An
     return copy.deepcopy(template)
 
 
-def _override(resources: dict[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> None:
+def _resources(api: EndpointApi, surroundings: Surroundings) -> dict[str, Any]:
+    return {
+        **log_resources(api, surroundings),
+        **route_resources(api),
+        **invoke_resources(api),
+        **account_resources(api, surroundings),
+        **stage_resources(api, surroundings),
+        **usage_resources(api),
+    }
+
+
+def _override(
+    resources: dict[str, Any], overrides: Mapping[str, Mapping[str, Any]], known: Mapping[str, Any]
+) -> None:
+    """Lay overrides over the resources.
+
+    :param known: the resources without surroundings. One that is left out because the account has it already
+        needs no override, and an API that was deployed before must not be refused for it.
+    """
     problems = [
-        Problem(
-            f"overrides[{name!r}]", "no resource of the template", "one of " + ", ".join(sorted(resources))
-        )
+        Problem(f"overrides[{name!r}]", "no resource of the template", "one of " + ", ".join(sorted(known)))
         for name in overrides
-        if name not in resources
+        if name not in known
     ]
     if problems:
         raise RequestError("The overrides do not fit the template", problems=tuple(problems))
-    for name, properties in overrides.items():
-        resources[name]["Properties"] = _merged(resources[name].get("Properties", {}), properties)
+    for name in overrides.keys() & resources.keys():
+        resources[name]["Properties"] = _merged(resources[name].get("Properties", {}), overrides[name])
 
 
 def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
