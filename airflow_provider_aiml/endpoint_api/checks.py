@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aiml.endpoint_api.paths import PARAMETER_NAME, is_segment, path_variables, split_path
+from airflow_provider_aiml.endpoint_api.paths import is_parameter, is_segment, path_variables, split_path
 from airflow_provider_aiml.exceptions import Problem, RequestError
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def _route(api: EndpointApi) -> Iterator[Problem]:
 
 def _parameter(name: Any, required: Any) -> Iterator[Problem]:
     field = f"request_parameters[{name!r}]"
-    short = str(name).removeprefix("method.request.")
-    if not PARAMETER_NAME.fullmatch(short) or short.startswith("path."):
+    if not is_parameter(str(name)):
         allowed = "letters, digits and . _ : -, after header. for a header; the path's are always declared"
         yield Problem(field, "no name of a query parameter or header", allowed)
     if not isinstance(required, bool):
