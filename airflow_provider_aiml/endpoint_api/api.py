@@ -50,8 +50,9 @@ class EndpointApi:
     :param method: GET or POST. Default: GET.
     :param request_parameters: query parameters, and headers as ``header.X-Name``, each with whether it is
         required. Those of the path always are.
-    :param request_model: a JSON schema (draft 4) that POST bodies must fit, checked by the gateway. It is
-        itself checked here, and goes to CloudFormation as text, which looks for no functions in it.
+    :param request_model: a JSON schema (draft 4) that POST bodies must fit, checked by the gateway: those of
+        ``application/json`` and of each additional type that is JSON (``…+json``), and of no other type. It
+        is itself checked here, and goes to CloudFormation as text, which looks for no functions in it.
     :param content_type: what the model is told that it gets. Default: ``application/json``.
     :param timeout: how long the gateway waits for the model, in seconds: 0.05 to 29, REGIONAL to 300 where
         the account's quota was raised. Default: the gateway's own, 29.
@@ -80,6 +81,8 @@ class EndpointApi:
         ``construct``.
     :param tags: of each resource that takes tags.
     :param overrides: properties by logical id, merged over ours last; a value of None removes a property.
+        Those of a resource that the account has already (its logging role, a log group of that name) are
+        left out with it.
     :raises RequestError: what cannot be deployed, every offending field in one error.
 
     https://docs.aws.amazon.com/solutions/latest/constructs/aws-apigateway-sagemakerendpoint.html

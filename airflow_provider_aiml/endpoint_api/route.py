@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.endpoint_api import logical_ids as ids
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.endpoint_api.api import EndpointApi
 
 __all__ = ["route_resources"]
+
+_JSON = re.compile(r"[/+]json$", re.IGNORECASE)
 
 
 def route_resources(api: EndpointApi) -> dict[str, Any]:
@@ -79,9 +82,7 @@ def _method(api: EndpointApi, parent: dict[str, Any]) -> dict[str, Any]:
             "AuthorizationType": api.authorization,
             "ApiKeyRequired": True if api.api_key_required else None,
             "RequestParameters": _declared(api) or None,
-            "RequestModels": {"application/json": {"Ref": ids.REQUEST_MODEL}}
-            if api.request_model is not None
-            else None,
+            "RequestModels": _models(api) or None,
             "RequestValidatorId": {"Ref": ids.REQUEST_VALIDATOR},
             "MethodResponses": [{"StatusCode": one["StatusCode"]} for one in responses],
             "Integration": _integration(api, responses),
@@ -95,6 +96,13 @@ def _declared(api: EndpointApi) -> dict[str, bool]:
     if api.profile == "construct":
         return {name: required for name, required in declared.items() if ".path." not in name}
     return declared
+
+
+def _models(api: EndpointApi) -> dict[str, Any]:
+    """Give the model for each content type that is JSON, or a caller would go round it with another one."""
+    if api.request_model is None:
+        return {}
+    return {name: {"Ref": ids.REQUEST_MODEL} for name in api.request_templates if _JSON.search(name)}
 
 
 def _integration(api: EndpointApi, responses: list[dict[str, Any]]) -> dict[str, Any]:

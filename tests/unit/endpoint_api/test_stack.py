@@ -266,6 +266,29 @@ def test_a_parameter_may_have_api_gateways_own_name() -> None:
     assert declared == {"method.request.querystring.items": True, "method.request.querystring.top": False}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "method.request.multivaluequerystring.items",
+        "multivalueheader.X-A",
+        "method.request.body.items",
+        "method.request.items",
+        "path.user_id",
+    ],
+)
+def test_a_parameter_of_a_place_that_no_method_declares_is_refused(name: str) -> None:
+    with pytest.raises(RequestError, match="no name of a query parameter or header"):
+        api(request_parameters={name: True})
+
+
+@pytest.mark.parametrize("name", ["path", "items.path", "body.items", "querystring.multivaluequerystring.a"])
+def test_a_query_parameter_may_be_called_like_a_place(name: str) -> None:
+    assert (
+        f"method.request.querystring.{name.removeprefix('querystring.')}"
+        in api(request_parameters={name: True}).parameters
+    )
+
+
 def test_a_path_of_several_segments_is_a_chain_of_resources() -> None:
     resources = api(resource_name="v1", resource_path="users/{id}/{rest+}").template()["Resources"]
     chain = [("NameResource", "v1"), ("PathResource", "users"), ("PathResource1", "{id}")]
@@ -288,6 +311,13 @@ def test_a_body_is_validated_by_its_model() -> None:
     assert method["RequestModels"] == {"application/json": {"Ref": "RequestModel"}}
     validator = only(template, "ApiGateway::RequestValidator")["Properties"]
     assert validator["ValidateRequestBody"] is True
+
+
+def test_a_body_of_another_type_that_is_json_is_validated_too() -> None:
+    others = dict.fromkeys(["application/vnd.acme+json", "text/JSON", "text/csv"], "$input.body")
+    described = api(method="POST", request_model={"type": "object"}, additional_request_templates=others)
+    method = only(described.template(), "ApiGateway::Method")["Properties"]
+    assert list(method["RequestModels"]) == ["application/json", "application/vnd.acme+json", "text/JSON"]
 
 
 def test_a_key_is_made_and_tied_to_the_plan_where_callers_need_one() -> None:
@@ -363,3 +393,16 @@ def test_an_override_of_an_unknown_resource_names_those_there_are() -> None:
     with pytest.raises(RequestError, match=r"overrides\['Nothing'\].*RestApi") as raised:
         api(overrides={"Nothing": {}}).template()
     assert [problem.field for problem in raised.value.problems] == ["overrides['Nothing']"]
+
+
+@pytest.mark.parametrize("left_out", ["AccessLogGroup", "CloudWatchRole", "Account"])
+def test_an_override_of_what_the_account_has_already_is_left_out_with_it(left_out: str) -> None:
+    changes = {"log_group_name": "/api/log", "overrides": {left_out: {"Tags": [{"Key": "a", "Value": "b"}]}}}
+    around = Surroundings(has_logging_role=True, has_log_group=True)
+    assert "Tags" in api(**changes).template()["Resources"][left_out]["Properties"]
+    assert api(**changes).template(around) == api(log_group_name="/api/log").template(around)
+
+
+def test_an_override_of_an_unknown_resource_is_refused_whatever_the_account_has() -> None:
+    with pytest.raises(RequestError, match="AccessLogGroup, Account"):
+        api(overrides={"Nothing": {}}).template(Surroundings(has_logging_role=True))
