@@ -90,14 +90,14 @@ def carried(message: Mapping[str, Any]) -> Message:
 
     Models answer with no content, with blank text, or with reasoning alone, and call tools by names that no
     tool can have (``functions.add``) or with an input that is no object, all of which Bedrock refuses in a
-    request; they and tools write half of a surrogate pair, which becomes U+FFFD. What an answer really was
-    stays in the record of its turn.
+    request; they and tools write half of a surrogate pair, which becomes U+FFFD. Reasoning that is
+    not signed goes back to nobody. What an answer really was stays in the record of its turn.
 
     :param message: a message with content blocks, JSON-safe or not.
     """
     content = list(message["content"])
     if message.get("role") == "assistant":
-        content = [_sendable(block) for block in content if not _is_blank(block)]
+        content = [_sendable(block) for block in content if not _is_blank(block) and not _is_unsigned(block)]
         if all("reasoningContent" in block for block in content):
             content.append({"text": UNSAID})
     return {**message, "content": mended(content)}
@@ -133,6 +133,18 @@ def _is_blank(block: Any) -> bool:
     if not isinstance(block, Mapping) or set(block) - {"text", "citationsContent"}:
         return False
     return not _text_of(block).strip()
+
+
+def _is_unsigned(block: Any) -> bool:
+    """Tell reasoning that Bedrock wrote and takes from nobody.
+
+    DeepSeek and gpt-oss sign none, and Converse refuses theirs: "User messages cannot contain reasoning
+    content" (langchain-aws, issue 401; aws-samples/bedrock-chat, issues 845 and 851). Claude's is refused
+    without its signature.
+    """
+    reasoning = block.get("reasoningContent") if isinstance(block, Mapping) else None
+    thought = reasoning.get("reasoningText") if isinstance(reasoning, Mapping) else None
+    return isinstance(thought, Mapping) and not thought.get("signature")
 
 
 def check_known(message: Any, operation: str) -> None:

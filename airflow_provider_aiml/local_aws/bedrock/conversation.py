@@ -43,6 +43,7 @@ class Conversation:
     :param tool_choice: ``"auto"``, ``"any"``, or ``"tool:<name>"``.
     :param schema: the JSON schema that the answer must fit.
     :param reasoning: whether a reasoning block comes first.
+    :param signs: whether it has a signature, as Claude's alone has.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Conversation:
     tool_choice: str = "auto"
     schema: Mapping[str, Any] | None = None
     reasoning: bool = False
+    signs: bool = True
 
     def turns(self, role: str) -> list[Message]:
         """Return the messages of *role*, oldest first."""

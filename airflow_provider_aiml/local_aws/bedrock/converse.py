@@ -87,6 +87,7 @@ def conversation_from(model: Model, request: Mapping[str, Any]) -> Conversation:
         tool_choice=_tool_choice(config.get("toolChoice", {})),
         schema=json.loads(text_format["structure"]["jsonSchema"]["schema"]) if text_format else None,
         reasoning=isinstance(thinking, Mapping) and thinking.get("type") == "enabled",
+        signs=model.family in ("anthropic", "any"),
     )
 
 

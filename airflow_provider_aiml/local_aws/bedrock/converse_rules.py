@@ -63,6 +63,7 @@ def check_messages(model: Model, request: Mapping[str, Any]) -> None:
     _check_roles(messages)
     for number, message in enumerate(messages):
         _check_content(f"messages.{number}", message)
+        _check_reasoning(message)
         _check_documents(model, f"messages.{number}", message)
         _check_images(model, f"messages.{number}", message)
     _check_names(messages)
@@ -114,6 +115,16 @@ def _check_content(path: str, message: Mapping[str, Any]) -> None:
             raise invalid(
                 f"The text field in the ContentBlock object at {where} is blank. "
                 "Add text to the text field, and try again."
+            )
+
+
+def _check_reasoning(message: Mapping[str, Any]) -> None:
+    """Refuse reasoning that nobody signed, as Bedrock does of DeepSeek's, which it wrote itself."""
+    for _, reasoning in _blocks(message, "reasoningContent"):
+        if "reasoningText" in reasoning and not reasoning["reasoningText"].get("signature"):
+            raise invalid(
+                "User messages cannot contain reasoning content. "
+                "Please remove the reasoning content and try again."
             )
 
 

@@ -64,10 +64,8 @@ def _deltas(block: Block, size: int) -> Iterator[dict[str, Any]]:
         for piece in tokens.pieces(json.dumps(block["toolUse"]["input"]), size):
             yield {"toolUse": {"input": piece}}
     elif "reasoningContent" in block:
-        said = block["reasoningContent"]["reasoningText"]
-        for piece in tokens.pieces(said["text"], size):
-            yield {"reasoningContent": {"text": piece}}
-        yield {"reasoningContent": {"signature": said["signature"]}}
+        for part in _thought(block["reasoningContent"]["reasoningText"], size):
+            yield {"reasoningContent": part}
     elif "citationsContent" in block:
         for part in block["citationsContent"]["content"]:
             for piece in tokens.pieces(part["text"], size):
@@ -77,6 +75,13 @@ def _deltas(block: Block, size: int) -> Iterator[dict[str, Any]]:
     else:
         for piece in tokens.pieces(block["text"], size):
             yield {"text": piece}
+
+
+def _thought(said: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    for piece in tokens.pieces(said["text"], size):
+        yield {"text": piece}
+    if "signature" in said:
+        yield {"signature": said["signature"]}
 
 
 def broken(events: Iterator[Event], fault: Fault) -> Iterator[Event]:

@@ -81,9 +81,10 @@ def _limited(conversation: Conversation, text: str) -> tuple[str, str, str | Non
 
 
 def _reasoning(conversation: Conversation) -> Block:
-    text = f"The stand-in does not reason. It looks at {len(conversation.messages)} message(s)."
-    signature = digest("reasoning", conversation.messages)[:32]
-    return {"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}}
+    said = {"text": f"The stand-in does not reason. It looks at {len(conversation.messages)} message(s)."}
+    if conversation.signs:
+        said["signature"] = digest("reasoning", conversation.messages)[:32]
+    return {"reasoningContent": {"reasoningText": said}}
 
 
 def _text(conversation: Conversation, reader: _Reader) -> str:

@@ -10,7 +10,9 @@ from airflow_provider_aiml.inference.conversation import UNSAID, carried, check_
 from airflow_provider_aiml.inference.requests import load_operation
 
 USER = {"role": "user", "content": [{"text": "Hello"}]}
-THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+THOUGHT = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s1"}}}
+UNSIGNED = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+REDACTED = {"reasoningContent": {"redactedContent": b"\x00"}}
 CITED = {"citationsContent": {"content": [{"text": "so"}], "citations": [{"title": "t"}]}}
 NOTHING = [{"text": UNSAID}]
 EMPTY: dict[str, object] = {}
@@ -42,6 +44,10 @@ def answer(*blocks):
         ([call(arguments={"\udc00": ["\ud83d"]})], [call(arguments={"\ufffd": ["\ufffd"]})]),
         ([THOUGHT], [THOUGHT, *NOTHING]),
         ([THOUGHT, {"text": ""}, CALL], [THOUGHT, CALL]),
+        ([REDACTED, {"text": "a"}], [REDACTED, {"text": "a"}]),
+        ([UNSIGNED], NOTHING),
+        ([UNSIGNED, {"text": "a"}, CALL], [{"text": "a"}, CALL]),
+        ([{"reasoningContent": {"reasoningText": {"text": "hm", "signature": ""}}}, CALL], [CALL]),
     ],
 )
 def test_an_answer_is_carried_without_what_bedrock_refuses(said, sent):

@@ -321,6 +321,17 @@ class TestHistory:
             run(converse(history_uri=TALK))
         assert asked(aws) == []
 
+    @pytest.mark.parametrize(("model", "carried"), [(NOVA, False), (CLAUDE, True)])
+    def test_reasoning_goes_back_to_a_model_that_signs_it_alone(self, aws, s3, model, carried):
+        extra = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+        ask = {"model_id": model, "history_uri": TALK, "additional_model_request_fields": extra}
+
+        first = run(converse(**ask))
+        run(converse(task_id="next", **ask))
+
+        assert "reasoningContent" in first["message"]["content"][0]
+        assert bool(blocks_of(asked(aws, model)[1], "reasoningContent")) is carried
+
     def test_a_history_with_calls_of_tools_needs_the_tools_and_each_result(self, aws):
         use = {"toolUse": {"toolUseId": "t", "name": "add", "input": {}}}
         result = {"toolResult": {"toolUseId": "t", "content": [{"text": "3"}]}}

@@ -141,7 +141,7 @@ def test_thinking_gives_a_reasoning_block_first(ask, key):
 
 
 def test_a_history_may_hold_every_kind_of_block(ask):
-    reasoning = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+    reasoning = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s1"}}}
     cited = {"citationsContent": {"content": [{"text": "as it says"}], "citations": []}}
     video = {"video": {"format": "mp4", "source": {"bytes": b"0"}}}
 

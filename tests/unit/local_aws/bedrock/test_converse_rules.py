@@ -46,6 +46,14 @@ def test_what_the_service_refuses_is_refused(ask, contents, said):
     assert said in ask.converse_refused(*contents)
 
 
+def test_reasoning_that_nobody_signed_is_refused_though_the_stand_in_writes_it(ask):
+    thinking = {"additionalModelRequestFields": {"thinking": {"type": "enabled"}}}
+    answer = ask.converse("a", model="amazon.nova-lite-v1:0", **thinking)["output"]["message"]["content"]
+
+    refused = ask.converse_refused("a", answer, "b", model="amazon.nova-lite-v1:0")
+    assert "User messages cannot contain reasoning content" in refused
+
+
 @pytest.mark.parametrize("block", [{}, {"text": "a", "cachePoint": {"type": "default"}}])
 def test_a_content_block_holds_exactly_one_thing(ask, block):
     message = {"role": "user", "content": [block]}
