@@ -10,6 +10,7 @@ import errno
 import json
 import re
 import ssl
+import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -82,7 +83,7 @@ def never_answered(error: BaseException, operation: str) -> InferenceError:
         )
     if isinstance(error, ResponseParserError | ParserError | json.JSONDecodeError):
         return ResponseError(f"{operation}: the answer is malformed", code=type(error).__name__)
-    if isinstance(error, boto.SSLError) and not _broke_off(error):
+    if isinstance(error, boto.SSLError | boto.ProxyConnectionError) and _tls_refused(error):
         return AwsConfigurationError(
             f"{operation}: no trusted TLS connection to {_host(error)}",
             code="SSLError",
@@ -111,7 +112,10 @@ def _lost(error: BaseException, operation: str) -> UnknownOutcomeError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give the error and what it wraps: in ``kwargs`` (botocore), ``reason``, ``args`` or as its cause."""
+    """Give the error and what it wraps: in ``kwargs`` (botocore), ``reason``, ``args`` or as its cause.
+
+    Not its context, which may be anything that its caller was handling.
+    """
     queue: list[Any] = [error]
     seen: set[int] = set()
     while queue:
@@ -122,14 +126,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield found
         kept = getattr(found, "kwargs", None)
         queue.extend([kept.get("error")] if isinstance(kept, dict) else [])
-        queue.extend([found.__cause__, found.__context__, getattr(found, "reason", None), *found.args])
+        queue.extend([found.__cause__, getattr(found, "reason", None), *found.args])
 
 
 def _unreadable_file(error: BaseException) -> bool:
-    """Say whether TLS could not begin for want of a file: a CA bundle, a client's certificate.
-
-    Only what is wrapped counts, for the context of an error may be anything that its caller was handling.
-    """
+    """Say whether TLS could not begin for want of a file: a CA bundle, a client's certificate."""
     if not isinstance(error, boto.HTTPClientError):
         return False
     wrapped = error.kwargs.get("error")
@@ -147,30 +148,49 @@ def _is_about_a_file(cause: object) -> bool:
 def _never_connected(error: BaseException) -> bool:
     """Say whether the request surely never reached AWS.
 
-    aiobotocore calls every lost connection ``EndpointConnectionError`` (seen with 3.10.0), so for aiohttp the
-    wrapped error decides: only its connector errors come before anything was sent.
+    An error's name says little. aiobotocore calls every lost connection ``EndpointConnectionError`` (seen
+    with 3.10.0). Behind a proxy botocore calls one ``ProxyConnectionError`` that broke while the answer was
+    awaited: http.client closes it, and urllib3 (seen with 2.8.0) takes it for one that never reached the proxy.
     """
-    if isinstance(error, boto.ConnectTimeoutError | boto.ProxyConnectionError):
+    if isinstance(error, boto.ConnectTimeoutError) or any(map(_while_connecting, _causes(error))):
         return True
     if not isinstance(error, boto.EndpointConnectionError):
         return False
-    wrapped = getattr(error, "kwargs", {}).get("error")
-    from_aiohttp = type(wrapped).__module__.startswith("aiohttp")
-    return not from_aiohttp or _is_connector_error(wrapped)
+    return not type(error.kwargs.get("error")).__module__.startswith("aiohttp")
 
 
-def _is_connector_error(error: object) -> bool:
-    return any(kind.__name__ == "ClientConnectorError" for kind in type(error).__mro__)
+def _while_connecting(cause: BaseException) -> bool:
+    """Say whether it went wrong before anything of a request was sent, a proxy's tunnel and TLS included.
 
-
-def _broke_off(error: boto.SSLError) -> bool:
-    """Say whether TLS ended in the middle of things, after a request may have gone out."""
-    found = list(_causes(error))
-    if any(_is_connector_error(cause) for cause in found):
-        return False
+    aiohttp says so by the error's class, urllib3 only by where it arose: in ``connect``.
+    """
+    if {kind.__name__ for kind in type(cause).__mro__} & {"ClientConnectorError", "ClientHttpProxyError"}:
+        return True
+    frames = (frame for frame, _ in traceback.walk_tb(cause.__traceback__))
     return any(
-        isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError) for cause in found
+        frame.f_code.co_name == "connect" and frame.f_globals.get("__name__", "").startswith("urllib3.")
+        for frame in frames
     )
+
+
+def _tls_refused(error: BaseException) -> bool:
+    """Say whether TLS was refused, by either side, before a request could be read."""
+    causes = list(_causes(error))
+    if any(map(_is_about_a_certificate, causes)):
+        return True
+    broke_off = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    refused = any(isinstance(cause, ssl.SSLError) and not isinstance(cause, broke_off) for cause in causes)
+    return refused and any(map(_while_connecting, causes))
+
+
+def _is_about_a_certificate(cause: BaseException) -> bool:
+    """Say whether a certificate was refused. With TLS 1.3 the client learns only after its request that the
+    server did not take the client's own.
+    """
+    if isinstance(cause, ssl.SSLError):
+        alert = re.search("ALERT_.*(CERTIFICATE|UNKNOWN_CA)", getattr(cause, "reason", None) or "")
+        return isinstance(cause, ssl.SSLCertVerificationError) or alert is not None
+    return type(cause).__name__ == "CertificateError"  # urllib3's, of a name that differs.
 
 
 def _host(error: BaseException) -> str:

@@ -333,11 +333,23 @@ class ClientConnectorError(OSError):
 ClientConnectorError.__module__ = "aiohttp.client_exceptions"
 
 
+class ClientHttpProxyError(Exception):
+    """As aiohttp raises when a proxy refuses its tunnel."""
+
+
 class ClientOSError(OSError):
     """As aiohttp raises when an established connection is reset."""
 
 
 ClientOSError.__module__ = "aiohttp.client_exceptions"
+
+
+def refused_by_the_server():
+    """Give what TLS 1.3 says after a request that came without the certificate that was wanted."""
+    error = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]")
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    return error
+
 
 URL = "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/secret/invocations"
 
@@ -349,7 +361,9 @@ URL = "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/secret/invoca
         boto.EndpointConnectionError(endpoint_url=URL, error=ClientConnectorError()),
         boto.EndpointConnectionError(endpoint_url=URL),
         boto.ConnectTimeoutError(endpoint_url=URL),
-        boto.ProxyConnectionError(proxy_url="http://proxy.example:3128"),
+        boto.ProxyConnectionError(proxy_url="http://proxy.example:3128", error=ClientConnectorError()),
+        boto.ProxyConnectionError(proxy_url="http://proxy.example:3128", error=ClientHttpProxyError()),
+        boto.SSLError(endpoint_url=URL, error=ssl.SSLEOFError(0, ClientConnectorError())),
     ],
 )
 def test_a_connection_that_was_never_established_surely_did_not_run(error):
@@ -370,6 +384,8 @@ def test_a_connection_that_was_never_established_surely_did_not_run(error):
         boto.IncompleteReadError(actual_bytes=1, expected_bytes=2),
         boto.EndpointConnectionError(endpoint_url=URL, error=ClientOSError("reset")),
         boto.SSLError(endpoint_url=URL, error=ssl.SSLEOFError("EOF")),
+        boto.SSLError(endpoint_url=URL, error=ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]")),
+        boto.ProxyConnectionError(proxy_url="http://proxy.example:3128"),
         ConnectionResetError(CANARY),
         TimeoutError(),
     ],
@@ -391,7 +407,8 @@ def test_a_connection_that_breaks_later_leaves_the_outcome_unknown(error):
         (boto.InvalidProxiesConfigError(), "proxies"),
         (boto.CredentialRetrievalError(provider="x", error_msg=CANARY), "extra"),
         (boto.SSLError(endpoint_url=URL, error=ssl.SSLCertVerificationError()), "verify"),
-        (boto.SSLError(endpoint_url=URL, error=ssl.SSLEOFError(0, ClientConnectorError())), "verify"),
+        (boto.SSLError(endpoint_url=URL, error=ssl.SSLError(1, ClientConnectorError())), "verify"),
+        (boto.SSLError(endpoint_url=URL, error=refused_by_the_server()), "verify"),
     ],
 )
 def test_settings_that_cannot_be_used_name_what_to_change(error, words):
