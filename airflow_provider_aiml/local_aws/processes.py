@@ -24,6 +24,7 @@ __all__ = ["ContainerLostError", "ModelProcess", "ModelProcesses"]
 
 _START_SECONDS = 60
 _END_SECONDS = 5
+_GONE_SECONDS = 10
 
 
 class ContainerLostError(Exception):
@@ -153,7 +154,7 @@ class ModelProcesses:
 async def _seen_gone(process: subprocess.Popen[bytes]) -> None:
     """Give a process that broke off time to be gone, so that the next call starts another."""
     with suppress(subprocess.TimeoutExpired):
-        await asyncio.to_thread(process.wait, 1)
+        await asyncio.to_thread(process.wait, _GONE_SECONDS)
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:

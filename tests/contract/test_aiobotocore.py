@@ -59,12 +59,14 @@ async def test_an_asynchronous_inference_ends_in_its_failure_object(demo, client
             EndpointName="demo-tabular-async", Body=b'{"instances": [[1]]}', ContentType="application/json"
         )
         bucket, _, key = answer["FailureLocation"].removeprefix("s3://").partition("/")
-        for _ in range(200):
+        for _ in range(1_200):
             try:
                 stored = await s3.get_object(Bucket=bucket, Key=key)
                 break
             except ClientError:
                 await asyncio.sleep(0.05)
+        else:
+            pytest.fail("there is no failure object")
         async with stored["Body"] as body:
             assert b"row 1 has 1 features" in await body.read()
 

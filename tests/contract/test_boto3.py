@@ -45,7 +45,7 @@ def test_demo_tabular_async_writes_its_output_and_its_waiter_sees_it(client):
     )
     bucket, _, key = answer["OutputLocation"].removeprefix("s3://").partition("/")
     client("s3").get_waiter("object_exists").wait(
-        Bucket=bucket, Key=key, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+        Bucket=bucket, Key=key, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
     )
 
     output = client("s3").get_object(Bucket=bucket, Key=key)

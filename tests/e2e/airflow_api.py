@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +134,7 @@ class AirflowApi:
     def xcom(self, task: Task, key: str = "return_value") -> Any:
         """Give an XCom's value, or None where there is none."""
         path = f"{_run(task.dag_id, task.run_id)}/taskInstances/{task.task_id}/xcomEntries/{key}"
-        answer = self._client.get(path, params={"map_index": task.map_index, "deserialize": True})
+        answer = self._get(path, params={"map_index": task.map_index, "deserialize": True})
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return answer.raise_for_status().json()["value"]
@@ -172,10 +174,24 @@ class AirflowApi:
         return str(raised[-1]) if raised else ""
 
     def _ask(self, method: str, path: str, **arguments: Any) -> Any:
-        answer = self._client.request(method, path, **arguments)
+        answer = (
+            self._get(path, **arguments)
+            if method == "GET"
+            else self._client.request(method, path, **arguments)
+        )
         if answer.is_error:
             raise ProcessError(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
         return answer.json()
+
+    def _get(self, path: str, **arguments: Any) -> httpx.Response:
+        """Read, once more where a busy server was at fault; nothing is read that must not be read twice."""
+        for _ in range(2):
+            with contextlib.suppress(httpx.TransportError):
+                answer = self._client.get(path, **arguments)
+                if not answer.is_server_error:
+                    return answer
+            time.sleep(1)
+        return self._client.get(path, **arguments)
 
 
 def answers(url: str) -> bool:

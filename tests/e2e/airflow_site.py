@@ -36,8 +36,8 @@ COMPONENTS = {
 }
 QUICK_TO_NOTICE = {
     "triggerer.job_heartbeat_sec": 2,
-    "triggerer.triggerer_health_check_threshold": 10,
-    "scheduler.task_instance_heartbeat_timeout": 15,
+    "triggerer.triggerer_health_check_threshold": 20,
+    "scheduler.task_instance_heartbeat_timeout": 25,
     "scheduler.task_instance_heartbeat_timeout_detection_interval": 2,
     "scheduler.scheduler_heartbeat_sec": 1,
     "workers.min_heartbeat_interval": 2,
@@ -108,6 +108,10 @@ class AirflowSite:
         name = name or component
         self.processes[name] = self._airflow(name, *COMPONENTS[component], *self._ports.get(component, ()))
         return self.processes[name]
+
+    def running(self, component: str) -> Process:
+        """Give the process of a component that has not ended; an earlier test may have killed the first."""
+        return next(one for name, one in self.processes.items() if component in name and not one.ended)
 
     def stop(self) -> None:
         """End every process of it."""

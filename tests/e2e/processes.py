@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,8 +27,8 @@ class ProcessError(Exception):
 
 
 def free_port(wanted: int = 0) -> int:
-    """Give ``wanted`` if nothing listens there, else any free port."""
-    for port in (wanted, 0):
+    """Give ``wanted`` if nothing listens there, else a free port which the kernel gives no client."""
+    for port in (*filter(None, [wanted]), *random.sample(range(20_000, 32_000), 100)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

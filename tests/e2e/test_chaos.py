@@ -147,11 +147,6 @@ def ends(request, kill, outage):
         }
 
 
-def running(site, component):
-    """Give the process of a component that was not killed yet."""
-    return next(one for name, one in site.processes.items() if component in name and not one.ended)
-
-
 @pytest.mark.parametrize(("victim", "point"), CASES)
 def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(site, control, ends, victim, point):
     name, run_id, state = ends[victim, point].result()
@@ -175,7 +170,7 @@ def test_500_waits_survive_the_restart_of_their_triggerer(site, control, pauses,
     name, run_id = begin("e2e_many", "gated:model", inferences=500 if FULL else 100)
     deferred("e2e_many", run_id)
 
-    running(site, "triggerer").kill()
+    site.running("triggerer").kill()
     site.add("triggerer", f"triggerer-{uuid.uuid4().hex[:4]}")
     (pauses / name).touch()
     state = site.api.wait_for_run("e2e_many", run_id, 2 * SECONDS)
@@ -189,7 +184,7 @@ def test_a_wait_survives_the_kill_of_the_scheduler(site, control, pauses, begin,
     name, run_id = begin("e2e_many", "gated:model", inferences=3)
     deferred("e2e_many", run_id)
 
-    running(site, "scheduler").kill()
+    site.running("scheduler").kill()
     (pauses / name).touch()
     site.add("scheduler", f"scheduler-{uuid.uuid4().hex[:4]}")
     state = site.api.wait_for_run("e2e_many", run_id, 2 * SECONDS)

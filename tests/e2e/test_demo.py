@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from tests.e2e.demo import EXPECTATIONS, Expectation, Outcome, Row, run_examples, table
 
+pytestmark = pytest.mark.timeout(400)
 REJECTION = "row 1 has 29 features, the model takes 30"
 
 
@@ -15,7 +16,6 @@ def outcomes(site):
     return run_examples(site.api)
 
 
-@pytest.mark.timeout(300)
 def test_every_run_ends_as_its_dag_expects(outcomes, site):
     problems = [problem for outcome in outcomes for problem in outcome.problems()]
 

@@ -26,10 +26,10 @@ def test_a_wait_survives_the_kill_of_its_triggerer_and_buys_each_inference_once(
         return len(waits) == 3 and all(wait.state == "deferred" and wait.triggerer_id for wait in waits)
 
     wait_until(all_in_the_triggerer, SECONDS, "the three waits are in the triggerer")
-    site.processes["triggerer"].kill()
+    site.running("triggerer").kill()
     pending = control.pending()
     (pauses / endpoint).touch()
-    site.add("triggerer", "another triggerer")
+    site.add("triggerer", f"triggerer-{endpoint}")
     state = site.api.wait_for_run("e2e_waits", run_id)
 
     received = control.invocations(endpoint)

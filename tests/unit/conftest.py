@@ -47,7 +47,7 @@ def queue_is_empty(aws: LocalAws) -> Callable[[], None]:
     """Wait until no asynchronous inference is queued or running."""
 
     def wait() -> None:
-        for _ in range(2_000):
+        for _ in range(6_000):
             if not aws.pending():
                 return
             time.sleep(0.01)

@@ -53,7 +53,7 @@ def resume(task: BaseOperator, deferral: TaskDeferred, event: Any, **facts: Any)
     return _call(task, lambda context: task.resume_execution(deferral.method_name, kwargs, context), **facts)
 
 
-def event_of(trigger: BaseTrigger, seconds: float = 30) -> dict[str, Any]:
+def event_of(trigger: BaseTrigger, seconds: float = 90) -> dict[str, Any]:
     """Run a trigger, rebuilt from what Airflow keeps of it, until its event."""
 
     async def first() -> Any:

@@ -175,10 +175,11 @@ def test_a_read_timeout_is_not_sent_again(call, sagemaker, wire):
     wire.reply(wire.hang())
 
     with pytest.raises(UnknownOutcomeError) as raised:
-        call.endpoint(sagemaker(config={"read_timeout": 0.2}))
+        call.endpoint(sagemaker(config={"read_timeout": 1}))
 
     assert raised.value.may_have_been_billed
     assert "read_timeout" in raised.value.hint
+    assert wire.arrived.wait(30)
     assert len(wire.requests) == 1
 
 
@@ -187,8 +188,9 @@ def test_empty_retries_do_not_let_botocore_buy_again(call, sagemaker, wire, noth
     wire.default = wire.hang()
 
     with pytest.raises(UnknownOutcomeError):
-        call.endpoint(sagemaker(config={"read_timeout": 0.2, "retries": nothing}))
+        call.endpoint(sagemaker(config={"read_timeout": 1, "retries": nothing}))
 
+    assert wire.arrived.wait(30)
     assert len(wire.requests) == 1
 
 

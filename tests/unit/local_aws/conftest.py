@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def client(local_aws: LocalAws) -> Callable[..., Any]:
     """Give a boto3 client of a service, with one attempt, so that a fault is seen as it is."""
-    config = Config(retries={"total_max_attempts": 1}, parameter_validation=False, read_timeout=20)
+    config = Config(retries={"total_max_attempts": 1}, parameter_validation=False, read_timeout=60)
 
     @cache
     def make(service: str, region: str = "us-east-1") -> Any:

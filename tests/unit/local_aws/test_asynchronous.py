@@ -18,7 +18,7 @@ def split(uri):
 
 def finished(aws):
     """Wait until nothing is queued or running any more."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while aws.pending():
         assert time.monotonic() < deadline, "the queue does not drain"
         time.sleep(0.01)

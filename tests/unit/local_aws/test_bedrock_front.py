@@ -63,7 +63,7 @@ def test_an_asynchronous_invocation_writes_its_output_unasked(aws, bedrock, s3):
         modelInput=json.loads(BODY),
         outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://outputs/run"}},
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not s3.list_objects_v2(Bucket="outputs")["KeyCount"]:
         assert time.monotonic() < deadline, "no output appears"
         time.sleep(0.05)

@@ -43,7 +43,8 @@ def unreachable():
         return f"http://127.0.0.1:{nobody.getsockname()[1]}"
 
 
-async def test_a_container_that_dies_unseen_is_replaced_and_the_model_asked_once():
+async def test_a_container_that_dies_unseen_is_replaced_and_the_model_asked_once(monkeypatch):
+    monkeypatch.setattr(processes, "_GONE_SECONDS", 60)
     running = ModelProcesses()
     witness = Witness()
     containers = Containers(running, witness, Faults())
@@ -64,7 +65,8 @@ async def test_a_container_that_dies_unseen_is_replaced_and_the_model_asked_once
     assert witness.invocations("echo") == [invocation]
 
 
-async def test_a_container_that_cannot_be_reached_was_never_asked():
+async def test_a_container_that_cannot_be_reached_was_never_asked(monkeypatch):
+    monkeypatch.setattr(processes, "_GONE_SECONDS", 0.1)
     running = ModelProcesses()
     witness = Witness()
     containers = Containers(running, witness, Faults())

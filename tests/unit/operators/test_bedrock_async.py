@@ -305,7 +305,8 @@ class TestTrigger:
         async def scenario():
             trigger = BedrockAsyncInvokeTrigger(invocations=[arn], poll_interval=0.05)
             waiting = asyncio.ensure_future(anext(trigger.run()))
-            await asyncio.sleep(0.5)
+            while not bucket.request_counts().get("bedrock:GetAsyncInvoke"):
+                await asyncio.sleep(0.05)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting

@@ -531,7 +531,7 @@ def test_the_deferral_carries_no_payload_and_outlives_every_limit_of_ours(endpoi
 
     assert "canary" not in json.dumps(deferral.trigger.serialize()[1])
     assert not deferral.kwargs
-    assert dt.timedelta(seconds=990) < deferral.timeout <= dt.timedelta(seconds=1_000)
+    assert dt.timedelta(seconds=960) < deferral.timeout <= dt.timedelta(seconds=1_000)
 
 
 def test_a_trigger_that_ended_without_a_word_is_no_success(endpoint):

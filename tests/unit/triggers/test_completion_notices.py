@@ -143,7 +143,8 @@ def test_a_queue_that_is_deleted_in_mid_wait_ends_the_wait(aws, s3, sqs, url):
         short = {"read_timeout": 3}  # so that the long polls are short
         trigger = wait_for(place("a"), sqs_queue=url, botocore_config=short)
         waiting = asyncio.ensure_future(anext(trigger.run()))
-        await asyncio.sleep(1)
+        while not aws.request_counts().get("sqs:ReceiveMessage"):
+            await asyncio.sleep(0.05)
         await asyncio.to_thread(sqs.delete_queue, QueueUrl=url)
         return (await asyncio.wait_for(waiting, 60)).payload
 
@@ -174,11 +175,12 @@ def test_a_trigger_that_is_cancelled_and_restarted_leaves_no_receiver(aws, s3, s
     async def scenario():
         trigger = wait_for(place("a"), sqs_queue=url)
         waiting = asyncio.ensure_future(anext(trigger.run()))
-        await asyncio.sleep(1)
+        loop = asyncio.get_running_loop()
+        while not (completion_notices._receivers.get(loop) and output_watch._watchers.get(loop)):
+            await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
-        loop = asyncio.get_running_loop()
         assert not completion_notices._receivers[loop]
         assert not output_watch._watchers[loop]
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -61,7 +61,7 @@ def test_it_waits_until_they_are(put):
         await asyncio.sleep(0.5)
         assert not waiting.done()
         await asyncio.to_thread(put, "out/a")
-        return (await asyncio.wait_for(waiting, 20)).payload
+        return (await asyncio.wait_for(waiting, 60)).payload
 
     assert asyncio.run(scenario())["status"] == "completed"
 
@@ -198,11 +198,12 @@ def test_a_bug_is_not_hidden(aws, s3, monkeypatch):
 
 
 @leaking_is_an_error
-def test_a_cancelled_wait_leaves_no_task_and_no_client(put):
+def test_a_cancelled_wait_leaves_no_task_and_no_client(aws, put):
     async def scenario():
         run = make(submitted("a"), submitted("b")).run()
         waiting = asyncio.ensure_future(anext(run))
-        await asyncio.sleep(0.5)
+        while not aws.request_counts().get("s3:LIST"):
+            await asyncio.sleep(0.05)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -218,7 +219,7 @@ def test_an_ended_wait_leaves_no_task_for_those_that_still_waited(put):
 
     async def scenario():
         run = make(submitted("a"), submitted("b")).run()
-        await asyncio.wait_for(anext(run), 20)
+        await asyncio.wait_for(anext(run), 60)
         await run.aclose()
         return asyncio.all_tasks() - {asyncio.current_task()}
 

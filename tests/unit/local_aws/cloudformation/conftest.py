@@ -52,7 +52,7 @@ class Stacks:
         return self.settled(stack_id)
 
     def settled(self, name: str) -> str:
-        for _ in range(300):
+        for _ in range(1_800):
             status = str(self.stack(name)["StackStatus"])
             if not status.endswith("_IN_PROGRESS"):
                 return status
@@ -60,7 +60,7 @@ class Stacks:
         raise AssertionError(status)
 
     def reaches(self, logical: str, status: str, name: str = "s") -> None:
-        for _ in range(300):
+        for _ in range(1_800):
             events = self.client.describe_stack_events(StackName=name)["StackEvents"]
             if (logical, status) in {(one["LogicalResourceId"], one["ResourceStatus"]) for one in events}:
                 return

@@ -93,7 +93,7 @@ class Api:
         self, method: str, path: str, headers: dict[str, str], body: bytes, host: str
     ) -> tuple[int, Any]:
         where = urlsplit(self.aws.endpoint_url)
-        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=20)
+        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
         try:
             connection.request(method, path, body, {**headers, "Host": host})
             response = connection.getresponse()
