@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem, RequestError
+from airflow_provider_aiml.inference.conversation import user_message
 from airflow_provider_aiml.inference.media_formats import (
     document_format,
     format_of_name,
@@ -216,11 +217,12 @@ def attached(message: Any, blocks: Sequence[Block]) -> Any:
 
     :param message: the message's text or content blocks; None where there is none.
     :param blocks: the attachments.
+    :raises RequestError: the message is neither.
     """
     if not blocks:
         return message
-    said = [{"text": message}] if isinstance(message, str) else list(message or [])
-    has_text = any(isinstance(block, str) or "text" in block for block in said)
+    said = [] if message is None else user_message(message)["content"]
+    has_text = any("text" in block for block in said)
     return [*blocks, *said] if has_text else [*blocks, *said, {"text": ATTACHED_TEXT}]
 
 

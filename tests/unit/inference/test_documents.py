@@ -312,5 +312,12 @@ def test_a_message_gets_its_attachments_before_its_text_and_a_text_if_it_has_non
     assert attached([text], [shown]) == [shown, text]
     assert attached(None, [document()])[1]["text"]
     assert attached([{"cachePoint": {"type": "default"}}], [document()])[-1]["text"]
+    assert attached(["Look"], [shown]) == [shown, text]
     assert attached([shown], []) == [shown]
     assert attached(None, []) is None
+
+
+@pytest.mark.parametrize("message", [{"text": "Look"}, 5, True, b"x", [5], [None], object(), []])
+def test_attachments_beside_what_is_no_message_are_refused(message):
+    with pytest.raises(RequestError, match="message"):
+        attached(message, [image()])
