@@ -215,6 +215,9 @@ class _Names:
 def attached(message: Any, blocks: Sequence[Block]) -> Any:
     """Put attachments before what a message says, and a text beside them where it says nothing.
 
+    The results of tools come before both: Claude looks for them only where a message begins ("`tool_use` ids
+    were found without `tool_result` blocks immediately after").
+
     :param message: the message's text or content blocks; None where there is none.
     :param blocks: the attachments.
     :raises RequestError: the message is neither.
@@ -222,8 +225,11 @@ def attached(message: Any, blocks: Sequence[Block]) -> Any:
     if not blocks:
         return message
     said = [] if message is None else user_message(message)["content"]
-    has_text = any("text" in block for block in said)
-    return [*blocks, *said] if has_text else [*blocks, *said, {"text": ATTACHED_TEXT}]
+    results = [block for block in said if "toolResult" in block]
+    rest = [block for block in said if "toolResult" not in block]
+    if not any("text" in block for block in rest):
+        rest.append({"text": ATTACHED_TEXT})
+    return [*results, *blocks, *rest]
 
 
 def own_name(file_name: str) -> str:

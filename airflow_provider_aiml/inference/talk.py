@@ -103,7 +103,13 @@ class Talk:
             )
         if given and not fresh and message is None:
             return [{"text": ATTACHED_TEXT}]
-        return attached(message, fresh)
+        content = attached(message, fresh)
+        if _crowds_results(content):
+            log.warning(
+                "A document or video stands beside the result of a tool, which Claude, Llama and Mistral "
+                "refuse: answer the call first, and give it with the next message"
+            )
+        return content
 
     def _attachments(self) -> list[Block]:
         return [
@@ -153,6 +159,13 @@ class Talk:
         except StoredAnswerError:
             return "nothing can be written beside it either: the answer is in the error's partial_body alone"
         return f"the answer is kept at {kept}"
+
+
+def _crowds_results(content: Any) -> bool:
+    """Tell a message that Nova takes and others do not (pydantic-ai, issue 6081; seen in July 2026)."""
+    blocks = content if isinstance(content, (list, tuple)) else ()
+    kinds = {kind for block in blocks if isinstance(block, Mapping) for kind in block}
+    return "toolResult" in kinds and bool(kinds & {"document", "video"})
 
 
 def _source(block: Mapping[str, Any]) -> Any:

@@ -66,6 +66,7 @@ def check_messages(model: Model, request: Mapping[str, Any]) -> None:
         _check_reasoning(message)
         _check_documents(model, f"messages.{number}", message)
         _check_images(model, f"messages.{number}", message)
+        _check_beside_results(model, number, message)
     _check_names(messages)
     _check_tools(request, messages)
 
@@ -216,6 +217,30 @@ def _check_tools(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any
                 "toolUse blocks of previous turn."
             )
         pending = [use["toolUseId"] for _, use in _blocks(message, "toolUse") if "type" not in use]
+
+
+def _check_beside_results(model: Model, number: int, message: Mapping[str, Any]) -> None:
+    """Refuse what a family does not take beside the results of tools.
+
+    Claude wants them first, and no document or video behind them; Llama and Mistral want them alone.
+    """
+    kinds = [kind for block in message["content"] for kind in block]
+    if message["role"] != "user" or "toolResult" not in kinds:
+        return
+    others = [kind for kind in kinds if kind != "toolResult"]
+    if model.family in ("llama", "mistral") and others:
+        raise invalid(
+            f"messages.{number}.content: Conversation blocks and tool result blocks cannot be provided in "
+            "the same turn."
+        )
+    leading = kinds[: len(kinds) - len(others)]
+    if model.family == "anthropic" and ({*leading} != {"toolResult"} or {"document", "video"} & {*others}):
+        named = [result["toolUseId"] for _, result in _blocks(message, "toolResult")]
+        raise invalid(
+            f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
+            f"after: {', '.join(named)}. Each `tool_use` block must have a corresponding `tool_result` block "
+            "in the next message."
+        )
 
 
 def _check_objects(path: str, message: Mapping[str, Any]) -> None:

@@ -317,6 +317,15 @@ def test_a_message_gets_its_attachments_before_its_text_and_a_text_if_it_has_non
     assert attached(None, []) is None
 
 
+def test_the_results_of_tools_come_before_what_is_attached():
+    first, second = ({"toolResult": {"toolUseId": name, "content": [{"text": "3"}]}} for name in "ab")
+    text, shown = {"text": "Look"}, image()
+
+    assert attached([first, second, text], [shown]) == [first, second, shown, text]
+    assert attached([text, first], [shown]) == [first, shown, text]
+    assert [*map(list, attached([first], [shown]))] == [["toolResult"], ["image"], ["text"]]
+
+
 @pytest.mark.parametrize("message", [{"text": "Look"}, 5, True, b"x", [5], [None], object(), []])
 def test_attachments_beside_what_is_no_message_are_refused(message):
     with pytest.raises(RequestError, match="message"):

@@ -26,6 +26,9 @@ CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 QUICK = {"attempts": 1}
 CANARY = "CANARY-9b1d"
 PLACE = "s3://bucket/answers/one.json"
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000030000000408020000000000000000")
+PICTURE = {"format": "png", "source": {"bytes": PNG}}
+NOTE = {"format": "txt", "name": "a", "source": {"bytes": b"x"}}
 TWO_CALLS = 'use tool add with {"a": 1, "b": 2} then use tool add with {"a": 3, "b": 4}'
 
 
@@ -149,6 +152,22 @@ class TestTools:
 
         assert "The tool lookup answered: found" in answered["text"]
         assert len(asked(aws)) == 2
+
+    @pytest.mark.parametrize(
+        ("attached", "warned"), [({"images": PICTURE}, False), ({"documents": NOTE}, True)]
+    )
+    def test_the_result_of_a_call_comes_before_what_is_attached(self, aws, told, attached, warned):
+        spec = {"toolSpec": {"name": "lookup", "inputSchema": {"json": {"type": "object"}}}}
+        talk = {"model_id": NOVA, "tool_config": {"tools": [spec]}}
+        called = run(converse(message="use tool lookup", **talk))
+        use_id = called["message"]["content"][0]["toolUse"]["toolUseId"]
+        answer = [{"text": "There"}, {"toolResult": {"toolUseId": use_id, "content": [{"text": "found"}]}}]
+
+        run(converse(task_id="next", message=answer, history=called["history"], **talk, **attached))
+
+        first = asked(aws, NOVA)[1]["messages"][-1]["content"][0]
+        assert first["toolResult"]["toolUseId"] == use_id
+        assert ("beside the result of a tool" in told.text) is warned
 
     def test_a_tool_that_fails_is_told_to_the_model_and_nothing_of_it_to_the_log(self, aws, told):
         logging.getLogger("botocore").setLevel(logging.DEBUG)

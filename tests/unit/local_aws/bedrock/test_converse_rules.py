@@ -5,6 +5,8 @@ import struct
 import pytest
 from airflow_provider_aiml.local_aws.errors import ApiError
 
+CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
+LLAMA, NOVA = "meta.llama3-1-8b-instruct-v1:0", "amazon.nova-lite-v1:0"
 TEXT = {"text": "Look"}
 TOOL = {"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}
 TOOLS = {"tools": [TOOL]}
@@ -71,6 +73,32 @@ def test_a_content_block_holds_exactly_one_thing(ask, block):
 )
 def test_tool_results_must_match_the_tool_uses(ask, contents, said):
     assert said in ask.converse_refused(*contents, toolConfig=TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("model", "content"),
+    [
+        (CLAUDE, [TEXT, RESULT]),
+        (CLAUDE, [RESULT, TEXT, document()]),
+        (LLAMA, [RESULT, TEXT]),
+    ],
+)
+def test_what_a_family_does_not_take_beside_the_result_of_a_tool_is_refused(ask, model, content):
+    said = "without `tool_result` blocks immediately after: t1" if model == CLAUDE else "in the same turn"
+
+    assert said in ask.converse_refused("a", [USE], content, model=model, toolConfig=TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("model", "content"),
+    [
+        (CLAUDE, [RESULT, image(), TEXT]),
+        (LLAMA, [RESULT]),
+        (NOVA, [TEXT, RESULT, document()]),
+    ],
+)
+def test_what_a_family_takes_beside_the_result_of_a_tool_is_answered(ask, model, content):
+    assert ask.converse("a", [USE], content, model=model, toolConfig=TOOLS)["stopReason"] == "end_turn"
 
 
 @pytest.mark.parametrize("value", [[1, 2], '{"a": 1}', 3])
