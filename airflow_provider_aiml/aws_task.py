@@ -134,27 +134,37 @@ class AwsTask(BaseOperator):
 
         :param uri: ``s3://bucket/key``, ``s3://conn_id@bucket/key``, ``file:///path`` or of any other scheme
             that Airflow knows.
-        :raises AwsConfigurationError: this task's connection cannot be used.
+        :raises AwsConfigurationError: the connection cannot be used, this task's or the one that is named.
         """
         from airflow.sdk import ObjectStoragePath
         from airflow.sdk.io import attach
 
-        if own_s3_uri(uri) is None:
+        place = _s3_place(uri)
+        if place is None:
             return ObjectStoragePath(uri)
-        name, files = self._s3_files
-        attach(uri.partition("://")[0], name, fs=files)
-        return ObjectStoragePath(uri, conn_id=name)
+        conn_id, bare = place
+        if conn_id not in self._s3_files:
+            self._s3_files[conn_id] = self._open_s3(conn_id)
+        name, files = self._s3_files[conn_id]
+        scheme = uri.partition("://")[0]
+        attach(scheme, name, fs=files)
+        return ObjectStoragePath(f"{scheme}://{bare}", conn_id=name)
 
     @cached_property
-    def _s3_files(self) -> tuple[str, Any]:
-        """The file system of S3, and what Airflow is to know it by: it keeps one for each connection id.
+    def _s3_files(self) -> dict[str | None, tuple[str, Any]]:
+        """The file systems of S3 by the connection that places name, None for this task's own."""
+        return {}
+
+    def _open_s3(self, conn_id: str | None) -> tuple[str, Any]:
+        """Make a file system of S3, and what Airflow is to know it by: it keeps one for each connection id.
 
         So the id says more than the connection, or tasks with other settings would get the first one's.
+        amazon's own would take the default chain where a connection is missing or holds half a key pair.
         """
         from airflow_provider_aiml.hooks.aws_client import S3Hook
 
-        s3 = S3Hook.beside(self.hook)
-        return f"{self.aws_conn_id or 'boto3'}-{s3.fingerprint}", s3.filesystem()
+        s3 = S3Hook.beside(self.hook) if conn_id is None else S3Hook(conn_id)
+        return f"{s3.aws_conn_id or 'boto3'}-{s3.fingerprint}", s3.filesystem()
 
     def read_body(
         self, payload: Any, payload_uri: str | None, content_type: str, field: str = "payload"
@@ -230,13 +240,22 @@ def has_jinja(value: object) -> bool:
 
 
 def own_s3_uri(uri: str) -> str | None:
-    """Give a place that the task's own connection reaches on S3 as ``s3://bucket/key``; None for any other.
+    """Give a place that the task's own connection reaches on S3 as ``s3://bucket/key``; None for any other."""
+    conn_id, bare = _s3_place(uri) or ("", "")
+    return f"s3://{bare}" if conn_id is None else None
 
-    s3a and s3n are other names of s3; ``s3://conn_id@bucket/key`` is another connection's.
+
+def _s3_place(uri: str) -> tuple[str | None, str] | None:
+    """Give the connection that a place on S3 names, None for the task's own, and the place without it.
+
+    s3a and s3n are other names of s3; any other place gives None.
     """
     scheme, _, rest = uri.partition("://")
-    own = scheme in ("s3", "s3a", "s3n") and "@" not in rest.partition("/")[0]
-    return f"s3://{rest}" if own else None
+    if scheme not in ("s3", "s3a", "s3n"):
+        return None
+    bucket, slash, key = rest.partition("/")
+    conn_id, named, bucket = bucket.rpartition("@")
+    return (conn_id if named else None), f"{bucket}{slash}{key}"
 
 
 def check_place(uri: object, field: str, *, folder: bool = False) -> None:

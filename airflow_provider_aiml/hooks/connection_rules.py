@@ -42,7 +42,7 @@ def unknown_connection(conn_id: str) -> AwsConfigurationError:
         problems=(
             Problem("aws_conn_id", repr(conn_id), "the id of a connection, or None for the default chain"),
         ),
-        hint=f"create the connection {conn_id!r} (type aws), or correct aws_conn_id",
+        hint=f"create the connection {conn_id!r} (type aws), or correct the id where it is given",
     )
 
 

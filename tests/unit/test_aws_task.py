@@ -150,13 +150,14 @@ def test_a_place_on_s3_is_the_task_s_own_unless_it_names_a_connection(uri, own):
     assert own_s3_uri(uri) == own
 
 
-def test_a_place_on_s3_is_opened_with_the_task_s_connection(aws, monkeypatch):
+def test_a_place_on_s3_is_opened_with_the_task_s_connection_or_the_one_that_it_names(aws, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_MINE", aws.connection_uri)
+    monkeypatch.setenv("AIRFLOW_CONN_THEIRS", aws.connection_uri)
     task = Task(task_id="t", aws_conn_id="mine")
 
     assert re.fullmatch(r"s3://mine-[0-9a-f]{16}@b/k", str(task.object_path("s3://b/k")))
     assert re.fullmatch(r"s3a://mine-[0-9a-f]{16}@b/k", str(task.object_path("s3a://b/k")))
-    assert str(task.object_path("s3://theirs@b/k")) == "s3://theirs@b/k"
+    assert re.fullmatch(r"s3://theirs-[0-9a-f]{16}@b/k", str(task.object_path("s3://theirs@b/k")))
     assert "mine" not in str(task.object_path("file:///k"))
 
 

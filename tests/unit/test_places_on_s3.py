@@ -202,12 +202,47 @@ def test_a_task_s_places_share_its_file_system(define):
 
 
 def test_a_connection_named_in_the_place_keeps_its_own_settings(define, monkeypatch):
-    define()
-    monkeypatch.setenv("AIRFLOW_CONN_THEIRS", written())
+    define(verify="/ours.pem")
+    theirs = {"region_name": "eu-north-1", "config_kwargs": {"read_timeout": 9}}
+    monkeypatch.setenv("AIRFLOW_CONN_THEIRS", written(**theirs))
+    task = Task(task_id="t", verify="/task.pem", region_name="eu-central-1")
 
-    path = Task(task_id="t", verify="/ours.pem").object_path("s3://theirs@bucket/key")
+    path = task.object_path("s3://theirs@bucket/key")
 
-    assert not path.fs.client_kwargs
+    assert path.path == "bucket/key"
+    assert path.fs.client_kwargs["verify"] is None
+    assert path.fs.config_kwargs["read_timeout"] == 9
+    assert path.fs.session.get_config_variable("region") == "eu-north-1"
+    assert task.object_path("s3://bucket/key").fs is not path.fs
+    assert task.object_path("s3://theirs@other/key").fs is path.fs
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
+@pytest.mark.parametrize(
+    ("conn_id", "words"), [("nobody", "not defined"), ("half", "only the key id"), ("", "No AWS connection")]
+)
+@pytest.mark.parametrize("field", ["payload_uri", "output_uri"])
+def test_no_other_identity_stands_in_for_a_connection_that_a_place_names(
+    aws, s3, read, monkeypatch, field, scheme, conn_id, words
+):
+    # What the worker itself may do, which nobody asked it to.
+    for name, value in {
+        "ACCESS_KEY_ID": "AKIATHEWORKERSOWN",
+        "SECRET_ACCESS_KEY": "secret",
+        "DEFAULT_REGION": "us-east-1",
+        "ENDPOINT_URL": aws.endpoint_url,
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AIRFLOW_CONN_HALF", '{"conn_type": "aws", "login": "AKIAHALF"}')
+    s3.put_object(Bucket="bucket", Key="key", Body=b"[]")
+    given = {"payload": [], field: f"{scheme}://{conn_id}@bucket/key"}
+    if field == "payload_uri":
+        del given["payload"]
+
+    with pytest.raises(AwsConfigurationError, match=words):
+        run(SageMakerInvokeEndpointOperator(task_id="t", endpoint_name="e", **given))
+
+    assert read("key") == b"[]"
 
 
 def test_what_amazon_s_file_system_alone_knows_is_left_to_it(define):
