@@ -8,14 +8,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
 
 from airflow_provider_aiml.local_aws.execute_api.refusals import RefusedError, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["run_template"]
 
@@ -31,8 +32,9 @@ class _Text(str):
 
     def split(self, pattern: str) -> list[_Text]:  # type: ignore[override]
         parts = re.split(pattern, self)
-        while len(parts) > 1 and not parts[-1]:
-            del parts[-1]
+        if len(parts) > 1:
+            while parts and not parts[-1]:
+                del parts[-1]
         return [_Text(part) for part in parts]
 
     def trim(self) -> _Text:
@@ -42,13 +44,25 @@ class _Text(str):
         return bool(re.fullmatch(pattern, self))
 
     def replaceAll(self, pattern: str, new: str) -> _Text:  # noqa: N802
-        return _Text(re.sub(pattern, new, self))
+        return _Text(re.sub(pattern, re.sub(r"\\(.)|\$(\d)", _as_pythons, new), self))
+
+    def substring(self, start: int, end: int | None = None) -> _Text:
+        stop = len(self) if end is None else end
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError
+        return _Text(self[start:stop])
+
+    def charAt(self, position: int) -> _Text:  # noqa: N802
+        return self.substring(position, position + 1)
 
     def contains(self, part: str) -> bool:
         return part in self
 
     def startsWith(self, start: str) -> bool:  # noqa: N802
         return self.startswith(start)
+
+    def endsWith(self, end: str) -> bool:  # noqa: N802
+        return self.endswith(end)
 
     def equals(self, other: Any) -> bool:
         return bool(self == other)
@@ -64,6 +78,24 @@ class _Text(str):
 
     def toLowerCase(self) -> _Text:  # noqa: N802
         return _Text(self.lower())
+
+
+def _as_pythons(piece: re.Match[str]) -> str:
+    """Write a piece of Java's replacement as Python's: ``$1`` is a group, a backslash quotes what follows."""
+    return f"\\g<{piece[2]}>" if piece[2] else piece[1].replace("\\", r"\\")
+
+
+class _Rounds(list[Any]):
+    """What a loop goes over: the gateway ends it after a thousand rounds, while there is a next one."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(super().__iter__(), 1000)
+
+
+def _rounds(calculate: Callable[..., Any], *around: Any) -> Any:
+    items = calculate(*around)
+    items = list(items) if isinstance(items, dict) else items
+    return _Rounds(items) if isinstance(items, list | range) else items
 
 
 def _texts(value: Any) -> Any:
@@ -152,8 +184,18 @@ def _parsed_path(path: str) -> Any:
 @lru_cache(maxsize=256)
 def _parsed_template(template: str) -> Any:
     from airspeed import Template
+    from airspeed.operators import ForeachDirective, _Element
 
-    return Template(template)
+    parsed = Template(template)
+    parsed.ensure_compiled()
+    elements: list[Any] = [parsed.root_element]
+    while elements:
+        element = elements.pop()
+        inside = vars(element).values() if isinstance(element, _Element) else element
+        elements += [one for one in inside if isinstance(one, _Element | list)]
+        if isinstance(element, ForeachDirective):
+            element.value.calculate = partial(_rounds, element.value.calculate)
+    return parsed
 
 
 def run_template(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow_provider_aiml.local_aws.execute_api.integration import role_may_invoke
+from airflow_provider_aiml.local_aws.execute_api.mapping import run_template
 from airflow_provider_aiml.local_aws.moto_clients import MotoClients
 from airflow_provider_aiml.local_aws.wsgi_bridge import Moto
 from tests.unit.local_aws.execute_api.conftest import ACCOUNT, INVOKE, TRUST, URI
@@ -44,12 +45,37 @@ class TestTemplates:
                 ["a, b,,", True],
             ),
             ("\"$input.params('X-H')\"", "h"),
+            ("\"$input.params('l').substring(3)|$input.params('l').substring(0, 1)\"", "b,,|a"),
+            ("[\"$input.params('l').charAt(3)\", $input.params('l').endsWith(',,')]", ["b", True]),
+            ("\"$input.params('l').replaceAll('([a-z]),', '<$1>')\"", "<a> <b>,"),
+            ("\"$input.params('l').replaceAll('[ab]', '\\$')\"", "$, $,,"),
+            ("[$input.params('l').replaceAll('[ab ]', '').split(',').size()]", [0]),
         ],
     )
     def test_the_gateways_variables_are_there(self, rest_api, template, expected):
         body = {"n": 1, "list": [1, 2], "words": 'it\'s "ü"\t'}
         call = {"body": body, "query": {"l": "a, b,,"}, "headers": {"X-H": "h"}}
         assert self.rendered(rest_api, template, **call) == (200, expected)
+
+    @pytest.mark.parametrize("rounds", [1000, 1001])
+    def test_a_loop_ends_after_a_thousand_rounds_while_there_is_a_next_one(self, rest_api, rounds):
+        loop = "#foreach( $n in %s )$n#if( $foreach.hasNext ),#end#end"
+        last, ends = rounds - 1, ",999" if rounds == 1000 else ",999,"
+        for values in (f"[0..{last}]", '$input.path("$.list")', '$input.path("$.map")'):
+            body = {"list": list(range(rounds)), "map": dict.fromkeys(map(str, range(rounds)))}
+            rendered = run_template(
+                loop % values,
+                parameters={"path": {}, "querystring": {}, "header": {}},
+                body=json.dumps(body),
+                context={},
+                stage_variables={},
+            )
+            assert rendered.count(",") >= 999
+            assert rendered.endswith(ends)
+
+    def test_what_lies_outside_of_a_text_fails(self, rest_api):
+        answer = self.rendered(rest_api, "$input.params('l').substring(9)", query={"l": "a"})
+        assert answer == (500, {"message": "Internal server error"})
 
     def test_the_body_is_there_as_it_came(self, rest_api):
         assert self.rendered(rest_api, "$input.body", body=[1])[1] == [1]
