@@ -38,8 +38,8 @@ def _plain(value: Any) -> Any:
 
 def _split(text: str, pattern: str, limit: int = 0) -> list[str]:
     parts = re.split(pattern, text, maxsplit=max(limit - 1, 0) if limit > 0 else 0)
-    if limit == 0:
-        while len(parts) > 1 and not parts[-1]:
+    if limit == 0 and len(parts) > 1:
+        while parts and not parts[-1]:
             parts.pop()
     return parts
 
@@ -54,8 +54,20 @@ def _replacement(text: str) -> Callable[[re.Match[str]], str]:
     return replaced
 
 
-def _find(text: str, part: str | int) -> int:
-    return str.find(text, chr(part) if isinstance(part, int) else part)
+def _find(text: str, part: str | int, start: int = 0) -> int:
+    return str.find(text, chr(part) if isinstance(part, int) else part, max(start, 0))
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    """Cut as Java does, which fails outside of the text."""
+    until = len(text) if end is None else end
+    if not 0 <= start <= until <= len(text):
+        raise IndexError(start, until)
+    return str.__getitem__(text, slice(start, until))
+
+
+def _char_at(text: str, index: int) -> str:
+    return _substring(text, index, index + 1)
 
 
 class JavaString(_Restricted, str):
@@ -63,7 +75,7 @@ class JavaString(_Restricted, str):
 
     __slots__ = ()
     java: ClassVar[Mapping[str, Callable[..., Any]]] = {
-        "charAt": lambda text, index: str.__getitem__(text, index),
+        "charAt": _char_at,
         "concat": lambda text, other: str.__add__(text, other),
         "contains": lambda text, part: str.__contains__(text, part),
         "endsWith": lambda text, end: str.endswith(text, end),
@@ -79,7 +91,7 @@ class JavaString(_Restricted, str):
         "replaceFirst": lambda text, pattern, new: re.sub(pattern, _replacement(new), text, count=1),
         "split": _split,
         "startsWith": lambda text, start: str.startswith(text, start),
-        "substring": lambda text, start, end=None: str.__getitem__(text, slice(start, end)),
+        "substring": _substring,
         "toLowerCase": lambda text: str.lower(text),
         "toString": lambda text: str.__str__(text),
         "toUpperCase": lambda text: str.upper(text),
@@ -113,6 +125,8 @@ class JavaMap(_Restricted, dict[str, Any]):
 
 
 def _element(values: list[Any], index: int) -> Any:
+    if index < 0:
+        raise IndexError(index)
     return list.__getitem__(values, index)
 
 

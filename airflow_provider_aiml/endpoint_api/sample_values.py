@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aiml.endpoint_api.java_values import JavaString
@@ -12,13 +13,21 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE_BODIES", "SAMPLE_PARAMETER", "with_sample_body"]
 
 
+def _whole(text: str, *positions: int) -> str:
+    """Give all of it: where a text is cut depends on how long the real one is."""
+    _ = [index(one) for one in positions]
+    return str.__str__(text)
+
+
 class _Splitting(JavaString):
     """A text that splits into three of itself, so that a comma which is missing or too many shows."""
 
     __slots__ = ()
     java: ClassVar[Mapping[str, Callable[..., Any]]] = {
         **JavaString.java,
+        "charAt": _whole,
         "split": lambda text, *_: [str.__str__(text)] * 3,
+        "substring": _whole,
     }
 
 

@@ -14,6 +14,7 @@ from airflow_provider_aiml.endpoint_api.json_paths import UnknownPathError, sele
     [
         ("a,b,,", "split", (",",), ["a", "b"]),
         ("", "split", (",",), [""]),
+        (",", "split", (",",), []),
         ("a1b2c", "split", ("[0-9]",), ["a", "b", "c"]),
         ("a,b,c", "split", (",", 2), ["a", "b,c"]),
         ("a,b,", "split", (",", -1), ["a", "b", ""]),
@@ -24,6 +25,7 @@ from airflow_provider_aiml.endpoint_api.json_paths import UnknownPathError, sele
         ("a.b", "replace", (".", "$1"), "a$1b"),
         ("abc", "substring", (1,), "bc"),
         ("abc", "substring", (0, 2), "ab"),
+        ("abc", "substring", (3,), ""),
         ("abc", "charAt", (1,), "b"),
         ("abc", "concat", ("d",), "abcd"),
         ("abc", "contains", ("b",), True),
@@ -34,6 +36,8 @@ from airflow_provider_aiml.endpoint_api.json_paths import UnknownPathError, sele
         ("aBc", "equalsIgnoreCase", ("AbC",), True),
         ("abc", "indexOf", ("c",), 2),
         ("abc", "indexOf", (99,), 2),
+        ("abcabc", "indexOf", ("b", 2), 4),
+        ("abc", "indexOf", ("a", -5), 0),
         ("abc", "indexOf", ("x",), -1),
         ("abca", "lastIndexOf", ("a",), 3),
         ("", "isEmpty", (), True),
@@ -78,6 +82,24 @@ def test_a_map_and_a_list_have_javas_methods(
 
 def test_what_a_method_gives_has_javas_methods_too() -> None:
     assert as_java("a b,c").split(",").get(0).split(" ").size() == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "method", "arguments"),
+    [
+        ("abc", "substring", (4,)),
+        ("abc", "substring", (0, 4)),
+        ("abc", "substring", (2, 1)),
+        ("abc", "substring", (-1,)),
+        ("abc", "charAt", (3,)),
+        ("abc", "charAt", (-1,)),
+        ([1], "get", (1,)),
+        ([1], "get", (-1,)),
+    ],
+)
+def test_what_lies_outside_fails_as_in_java(value: Any, method: str, arguments: tuple[int, ...]) -> None:
+    with pytest.raises(IndexError):
+        getattr(as_java(value), method)(*arguments)
 
 
 @pytest.mark.parametrize(("value", "name"), [("a", "upper"), ({}, "items"), ([], "append")])
