@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_aiml.endpoint_api.paths import PARAMETER_NAME
+from airflow_provider_aiml.endpoint_api.velocity import MOST_ITEMS
 from airflow_provider_aiml.exceptions import Problem, RequestError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ Kind: TypeAlias = Literal["number", "text", "boolean"]
 # JSON's own numbers, and only ASCII digits, as a pattern without a dollar or a backslash.
 _NUMBER = "-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?"
 _ESCAPED = """"$util.escapeJavaScript({0}).replaceAll("\\\\'", "'")\""""
+
+_TOO_MANY = f" more than {MOST_ITEMS:,} items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ def boolean(name: str) -> Value:
 
 def each(name: str, shape: Shape) -> Each:
     """Give a list with ``shape`` once for each item of a comma-separated parameter; empty items are left out.
+
+    API Gateway loops over 1,000 items at most: of more it makes a body that is no JSON, so that the model
+    refuses it instead of answering for a part of them.
 
     :param shape: its :func:`item_number` and :func:`item_text` are the item.
     """
@@ -160,15 +166,18 @@ class _Writer:
         return _converted(value.kind, self._items[-1])
 
     def _each(self, each_one: Each, place: str) -> str:
-        part, item, comma = self._fresh("part"), self._fresh("item"), self._fresh("comma")
+        parts, part = self._fresh("parts"), self._fresh("part")
+        item, comma = self._fresh("item"), self._fresh("comma")
         self._items.append(item)
         inner = self.written(each_one.shape, f"{place}[]")
         self._items.pop()
-        # The comma is written before each element but the first: hasNext would count empty items, too.
+        # The comma is written before each element but the first: hasNext would count empty items, too. API
+        # Gateway ends a loop without a word, so what is too long for one is made to be no JSON.
         return (
-            f'[#set( ${comma} = "" )#foreach( ${part} in $input.params("{each_one.name}").split(",") )'
+            f'[#set( ${comma} = "" )#set( ${parts} = $input.params("{each_one.name}").split(",") )'
+            f"#foreach( ${part} in ${parts} )"
             f'#set( ${item} = ${part}.trim() )#if( ${item} != "" )${{{comma}}}{inner}'
-            f'#set( ${comma} = ", " )#end#end]'
+            f'#set( ${comma} = ", " )#end#end#if( ${parts}.size() > {MOST_ITEMS} ){_TOO_MANY}#end]'
         )
 
 

@@ -19,6 +19,8 @@ from airflow_provider_aiml.endpoint_api import (
     text,
 )
 from airflow_provider_aiml.exceptions import RequestError
+from airflow_provider_aiml.inference.json_text import is_json
+from airflow_provider_aiml.local_aws.execute_api.mapping import run_template
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.endpoint_api.samples import api
@@ -135,6 +137,29 @@ def test_a_name_that_could_be_velocity_is_refused(name: Any) -> None:
 def test_a_path_that_could_be_velocity_is_refused(path: str) -> None:
     with pytest.raises(RequestError, match="path"):
         json_body(path)
+
+
+def test_a_list_of_as_many_items_as_the_gateway_takes_is_whole() -> None:
+    items = list(range(1000))
+    assert sent(each("items", item_number()), query={"items": ",".join(map(str, items))}) == items
+
+
+def test_a_longer_list_is_refused_here() -> None:
+    with pytest.raises(RequestError, match="1,001 items, of which API Gateway takes 1,000 alone"):
+        sent(each("items", item_number()), query={"items": "1," * 1000 + "1"})
+
+
+@pytest.mark.parametrize("item", ["1", ""])
+def test_a_longer_list_gives_no_json_at_the_gateway_which_ends_its_loop_without_a_word(item: str) -> None:
+    rendered = run_template(
+        json_template({"instances": each("items", item_number())}),
+        parameters={"path": {}, "querystring": {"items": f"{item}," * 1000 + "1"}, "header": {}},
+        body="",
+        context={},
+        stage_variables={},
+    )
+    assert rendered.endswith(" more than 1,000 items]}")
+    assert not is_json(rendered)
 
 
 def test_a_built_template_passes_the_trial_and_stays_on_one_line() -> None:

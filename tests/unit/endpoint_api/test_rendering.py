@@ -186,3 +186,26 @@ def test_a_template_that_is_nested_too_deeply_is_refused() -> None:
 def test_python_methods_are_not_there_for_they_are_not_there_at_the_gateway() -> None:
     assert rendered("[$input.params('user_id').upper()]") == "[]"
     assert rendered("[$input.params('user_id').encode()]") == "[]"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ('#{if}( $input.params("user_id") == "1" )"a"#{else}"b"#{end}', '"b"'),
+        ("#{set}( $n = 1 )#{foreach}( $i in [1..3] )$i#{end}$n", "1231"),
+        ('#set( $x = "a" )#set( $y = $x + "b" + 1 )$y', "ab1"),
+        ('#set( $x = 1 + 2 )$x#set( $y = true + "" )$y', "3true"),
+        ("#breakfast #[a] #f00", "#breakfast #[a] #f00"),
+    ],
+)
+def test_velocity_is_taken_as_the_gateway_takes_it(template: str, expected: str) -> None:
+    assert rendered(template) == expected
+
+
+def test_a_loop_over_more_than_the_gateway_takes_is_refused() -> None:
+    many = {"items": [1] * 1000, "more": {str(number): 1 for number in range(1001)}}
+    loop = "#foreach( $i in $input.path('$.%s') )$i#end"
+    assert rendered(loop % "items", body=many) == "1" * 1000
+    for items in ("$input.path('$.more')", "[0..1000]"):
+        with pytest.raises(RequestError, match="over 1,001 items"):
+            rendered(f"#foreach( $i in {items} )$i#end", body=many)
