@@ -166,7 +166,7 @@ class EndpointApi:
         return build_template(self, surroundings or Surroundings())
 
     def check_templates(self) -> None:
-        """Parse every mapping template, and render the request ones with samples of the parameters and body.
+        """Parse every mapping template, and render it with samples of the parameters and of both bodies.
 
         A parameter through which a caller can write JSON of his own is named in the log.
 

@@ -103,8 +103,13 @@ def _absent(api: EndpointApi, request: Request) -> Iterator[Problem]:
             yield Problem(f"{argument}[{name!r}]", found, "a value: the gateway's validator demands it")
 
 
-def render_response(api: EndpointApi, status: int, body: Any, context: Mapping[str, Any]) -> RenderedResponse:
-    """Give the caller's answer; see :meth:`EndpointApi.render_response`."""
+def render_response(
+    api: EndpointApi, status: int, body: Any, context: Mapping[str, Any], sample_body: Any = None
+) -> RenderedResponse:
+    """Give the caller's answer; see :meth:`EndpointApi.render_response`.
+
+    :param sample_body: found wherever the template looks in the body; default: what is there.
+    """
     response = _selected(integration_responses(api), str(status))
     template = response.get("ResponseTemplates", {}).get("application/json")
     text = _text(body)
@@ -115,6 +120,8 @@ def render_response(api: EndpointApi, status: int, body: Any, context: Mapping[s
     variables = gateway_variables(
         parameters=nothing, body=text, context=around, stage_variables=api.stage_variables
     )
+    if sample_body is not None:
+        variables = with_sample_body(variables, sample_body)
     rendered = _rendered(template, variables, "response_mapping_template")
     override = around["responseOverride"].get("status")
     return RenderedResponse(int(override or response["StatusCode"]), rendered)

@@ -35,6 +35,19 @@ JAVA_OF_2026 = (
     '# foreach( $item in $items.split(",") )# if( $foreach.hasNext ),#end{"in0": [$user_id], "in1": [$item]}'
     "    $esc.newline# end]}"
 )
+# A README.md of the construct has them over many lines.
+README_WITH_BLANKS = """
+{
+    "instances": [
+        # set( $user_id = $input.params("user_id") )
+        # set( $items = $input.params("items") )
+        # foreach( $item in $items.split(",") )
+        # if( $foreach.hasNext ),#end
+        {"in0": [$user_id], "in1": [$item]}
+            $esc.newline
+        # end
+    ]
+}"""
 RATINGS = """{
     "ratings": [
 #set( $predictions = $input.path("$.predictions") )

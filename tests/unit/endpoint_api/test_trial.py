@@ -16,7 +16,17 @@ from airflow_provider_aiml.endpoint_api import (
     text,
 )
 from airflow_provider_aiml.exceptions import Problem, RequestError
-from tests.unit.endpoint_api.samples import JAVA_OF_2026, MANY_LINES, ONE_LINE, PAGE_OF_2026, RATINGS, api
+from tests.unit.endpoint_api.samples import (
+    JAVA_OF_2026,
+    MANY_LINES,
+    ONE_LINE,
+    PAGE_OF_2026,
+    RATINGS,
+    README_WITH_BLANKS,
+    api,
+)
+
+AS_PUBLISHED = {"page": PAGE_OF_2026, "java": JAVA_OF_2026, "readme": README_WITH_BLANKS}
 
 
 def problems(**changes: Any) -> list[Problem]:
@@ -136,22 +146,36 @@ def test_one_that_fails_is_named() -> None:
     assert "fails at" in problem.found
 
 
-def test_a_directive_with_a_blank_behind_its_hash_is_named_for_it_is_text() -> None:
-    (problem,) = problems(request_mapping_template='{ # set( $a = 1 ) "a": $input.json("$") }')
+def test_a_directive_with_a_blank_behind_its_hash_is_named_where_the_template_is_wrong() -> None:
+    _, problem = problems(request_mapping_template='{ # set( $a = 1 ) "a": $input.json("$") }')
     assert problem.allowed == "no blank behind the hash: #set"
 
 
-@pytest.mark.parametrize("template", [PAGE_OF_2026, JAVA_OF_2026], ids=["page", "java"])
-def test_the_template_of_the_page_of_2026_is_refused_for_its_blanks_with_what_to_mend(template: str) -> None:
-    found = problems(request_mapping_template=template, request_parameters={"items": True})
-    (spaced,) = [one for one in found if one.found == "'# set', which is plain text"]
+@pytest.mark.parametrize(
+    "template",
+    [
+        '## set the user first\n{"instances": [$input.params("user_id")]}',
+        '## if( there are none ), none\n{"instances": [$input.params("user_id")]}',
+        '{"prompt": "# set of items", "rest": "a #"\n }',
+        '{"prompt": "say # if( it is so )"}',
+    ],
+)
+def test_a_text_that_looks_like_a_directive_is_no_fault_of_a_good_template(template: str) -> None:
+    api(request_mapping_template=template, response_mapping_template=template).check_templates()
+
+
+@pytest.mark.parametrize("template", AS_PUBLISHED.values(), ids=AS_PUBLISHED)
+def test_the_template_of_page_and_readme_is_refused_for_its_blanks_with_what_to_mend(template: str) -> None:
+    fault, spaced = problems(request_mapping_template=template, request_parameters={"items": True})
+    assert "does not parse" in fault.found
+    assert spaced.found == "'# set', which is plain text"
     assert spaced.allowed == (
         "no blank behind the hash: #set; and #if( $foreach.hasNext ),#end behind the item, not before it"
     )
 
 
-@pytest.mark.parametrize("template", [PAGE_OF_2026, JAVA_OF_2026], ids=["page", "java"])
-def test_the_template_of_the_page_of_2026_is_refused_without_its_blanks_too_for_its_commas(
+@pytest.mark.parametrize("template", AS_PUBLISHED.values(), ids=AS_PUBLISHED)
+def test_the_template_of_page_and_readme_is_refused_without_its_blanks_too_for_its_commas(
     template: str,
 ) -> None:
     without_blanks = {
@@ -173,7 +197,40 @@ def test_the_template_of_the_page_of_2026_is_good_when_both_are_mended() -> None
 
 @pytest.mark.parametrize(
     "template",
+    ['{"ratings": $input.json("$.predictions")', "hello", '[#foreach( $r in $input.path("$") )$r,#end]'],
+)
+def test_a_response_template_that_gives_no_json_for_any_answer_is_named(template: str) -> None:
+    (problem,) = problems(response_mapping_template=template)
+    assert problem.field == "response_mapping_template"
+    assert problem.found == "a template that gives no JSON, whatever the model answers"
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
     [
+        ('{"x": "$util.nope($input.path("$.a"))"}', "$util.nope"),
+        ('{"x": ${input.nope}}', "$input.nope"),
+        ('#macro( q $v )"$v"#end{"x": #q( "a" )}', "#macro"),
+        ("[1#foreach( $i in [1..3] )#break#end]", "#break"),
+        ('{"x": "#[[ $raw ]]#"}', "#[["),
+    ],
+)
+def test_what_cannot_be_rendered_as_the_gateway_does_is_named(template: str, named: str) -> None:
+    for field in ("request_mapping_template", "response_mapping_template"):
+        (problem,) = problems(**{field: template})
+        assert (problem.field, problem.found) == (field, f"a template with {named}, which is not known here")
+
+
+def test_a_response_template_may_pick_its_branch_by_the_answer() -> None:
+    template = '#if( $input.path("$.kind") == "a" ){"x": $input.json("$.x")}#end'
+    api(response_mapping_template=template).check_templates()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"year": $input.params("user_id").substring(0, 4), "day": $input.params("user_id").substring(8)}',
+        '{"first": $input.params("user_id").charAt(5)}',
         '{"year": $input.params("user_id").split("-")[0], "day": $input.params("user_id").split("-")[2]}',
         '[#foreach( $i in $input.params("user_id").split(",") )$i#if( $foreach.hasNext ),#end#end]',
     ],
