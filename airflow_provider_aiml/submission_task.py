@@ -6,10 +6,11 @@ of Airflow and AWS.
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.async_output_task import AsyncOutputTask, end_of_wait
@@ -25,7 +26,7 @@ from airflow_provider_aiml.inference.arguments import read_flag, read_seconds
 from airflow_provider_aiml.inference.identity import request_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -250,16 +251,17 @@ class SubmissionTask(AsyncOutputTask):
         from airflow_provider_aiml.inference.submitter import NAMES, Submitter
 
         known = api_members(load_operation("sagemaker-runtime", self.operation))
+        tries = context["ti"].try_number - 1
         return Submitter(
             task=task_identity(context),
             ledger=self._ledger(context),
             s3=self.s3,
             send=lambda members: self.hook.invoke_endpoint_async(**members),
-            predict=self._predict,
+            predict=partial(self._predict, cache(partial(self._output_base, first=tries == 0))),
             namable=frozenset(NAMES & known.keys()),
             on_uncertain=self.on_uncertain,
             uncertain_timeout=self.uncertain_timeout,
-            earlier_tries=context["ti"].try_number - 1,
+            earlier_tries=tries,
         )
 
     def _ledger(self, context: Context) -> SubmissionLedger:
@@ -281,20 +283,24 @@ class SubmissionTask(AsyncOutputTask):
             pages = places.NoPages()
         return places.SubmissionLedger(pages)
 
-    def _predict(self, names: Mapping[str, str]) -> list[AsyncInference]:
+    def _predict(
+        self, ask_base: Callable[[], OutputBase | None], names: Mapping[str, str]
+    ) -> list[AsyncInference]:
         from airflow_provider_aiml.inference.output_prediction import candidates
 
         if "filename" not in names:
             return []
-        base = self._output_base
+        base = ask_base()
         extension = names["s3_output_path_extension"]
         return candidates(base, extension, names["filename"], names["inference_id"]) if base else []
 
-    @cached_property
-    def _output_base(self) -> OutputBase | None:
+    def _output_base(self, *, first: bool) -> OutputBase | None:
+        """Ask where outputs go; a first try, which can do without, neither insists nor complains."""
         from airflow_provider_aiml.inference.output_prediction import describe_output_base
 
-        return describe_output_base(self.hook.control_client(), self.endpoint_name)
+        client = self.hook.control_client(attempts=1 if first else None)
+        level = logging.INFO if first else logging.WARNING
+        return describe_output_base(client, self.endpoint_name, level=level)
 
     def _tell(self, sent: Mapping[str, Submission]) -> None:
         for submission in sent.values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from botocore.config import Config
 
 from airflow_provider_aiml.hooks.aws_client import SageMakerControlHook, SqsHook
 from airflow_provider_aiml.hooks.inference_calls import InferenceCallsMixin
@@ -36,9 +37,16 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
     client_type = "sagemaker-runtime"
     default_read_timeout = READ_TIMEOUT
 
-    def control_client(self) -> Any:
-        """Make a boto3 client of SageMaker's control plane with this hook's connection and region."""
-        return SageMakerControlHook.beside(self).conn
+    def control_client(self, *, attempts: int | None = None) -> Any:
+        """Make a boto3 client of SageMaker's control plane with this hook's connection and region.
+
+        :param attempts: how often a call is made at most. Default: as often as botocore makes a free one.
+        """
+        hook = SageMakerControlHook.beside(self)
+        if attempts is None:
+            return hook.conn
+        settings = hook.client_config.config.merge(Config(retries={"total_max_attempts": attempts}))
+        return hook.get_client_type(config=settings)
 
     def aopen_sqs_client(self) -> AbstractAsyncContextManager[Any]:
         """Open an aiobotocore SQS client with this hook's connection, region and settings."""

@@ -21,6 +21,7 @@ __all__ = [
     "DENIED_CODES",
     "combine",
     "fault_code",
+    "head",
     "head_answer",
     "look",
     "of_whole_bucket",
@@ -107,7 +108,7 @@ def look(client: Any, inference: AsyncInference) -> Look:
     if inference.failure_location is not None:
         places.append((inference.failure_location, Seen.FAILURE))
     for place, found in places:
-        looks.append(_head(client, place, found))
+        looks.append(head(client, place, found))
         if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
             return looks[-1]
     for (place, found), seen in zip(places, looks, strict=True):
@@ -120,7 +121,12 @@ def look(client: Any, inference: AsyncInference) -> Look:
     return combine(*looks)
 
 
-def _head(client: Any, place: Location, found: Seen) -> Look:
+def head(client: Any, place: Location, found: Seen) -> Look:
+    """Ask for one object, blocking.
+
+    :param client: a boto3 S3 client.
+    :param found: what it means that the object is there.
+    """
     try:
         client.head_object(Bucket=place.bucket, Key=place.key)
     except Exception as error:

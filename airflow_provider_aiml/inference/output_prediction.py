@@ -30,13 +30,16 @@ class OutputBase:
     failure_path: str | None = None
 
 
-def describe_output_base(sagemaker: Any, endpoint_name: str) -> OutputBase | None:
+def describe_output_base(
+    sagemaker: Any, endpoint_name: str, *, level: int = logging.WARNING
+) -> OutputBase | None:
     """Ask SageMaker where an endpoint's outputs go; None where it may not be asked or has no such place.
 
     It needs ``sagemaker:DescribeEndpoint`` and ``sagemaker:DescribeEndpointConfig``.
 
     :param sagemaker: a boto3 client of SageMaker's control plane.
     :param endpoint_name: the endpoint.
+    :param level: the log level at which a missing permission is named. Default: a warning.
     :raises OutputUnreadableError: SageMaker or the network is at fault, so that a retry may be told.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -51,7 +54,8 @@ def describe_output_base(sagemaker: Any, endpoint_name: str) -> OutputBase | Non
         if status >= 500 or code in SLOW_DOWN_CODES:
             message = f"Where the outputs of endpoint {endpoint_name} go cannot be asked; nothing was sent"
             raise OutputUnreadableError(message, code=code) from error
-        log.warning(
+        log.log(
+            level,
             "Where the outputs of endpoint %s go cannot be asked (%s); with sagemaker:DescribeEndpoint and "
             "sagemaker:DescribeEndpointConfig an inference of which no record is left could be found",
             endpoint_name,

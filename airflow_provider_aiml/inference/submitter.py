@@ -19,6 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
+from airflow_provider_aiml.inference.first_look import first_look
 from airflow_provider_aiml.inference.output_look import combine, look
 from airflow_provider_aiml.inference.outputs import FATAL_CODES, AsyncInference, Seen
 from airflow_provider_aiml.inference.paid_submission import (
@@ -152,12 +153,15 @@ class Submitter:
             again = {key: record.ordinal + 1 for key, record in records.items()}
             return LookBack(unsent={key: again.get(key) or unused_ordinal(now) for key in requests})
         found = LookBack()
+        for identity, place in self._look_at_first(requests, records).items():
+            found.add(identity, Finding(1, Submission(place, longest_deadline(now)), there=True))
+        others = [identity for identity in requests if identity not in found.settled]
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="look-back") as lookers:
             findings = lookers.map(
                 lambda identity: self._find(identity, requests[identity], records.get(identity), now),
-                requests,
+                others,
             )
-            for identity, finding in zip(requests, findings, strict=True):
+            for identity, finding in zip(others, findings, strict=True):
                 found.add(identity, finding)
         found.forbidden = next(iter(self._forbidden), None)
         self._write_down(found, records, now)
@@ -212,6 +216,28 @@ class Submitter:
             return Finding(record.ordinal, places=places, until=until)
         stop_if_unknown(seen)
         return Finding(record.ordinal + 1)
+
+    def _look_at_first(
+        self, requests: Mapping[str, Mapping[str, Any]], records: Mapping[str, SubmissionRecord]
+    ) -> dict[str, AsyncInference]:
+        """Look, in a first try, for what a run of the same name left that was deleted with its records."""
+        if self.earlier_tries:
+            return {}
+        new = [key for key in requests if key not in records and not self.ledger.knows(key)]
+        try:
+            found = first_look(
+                self.s3, {key: self.predict(self._names(key, requests[key], 1)) for key in new}
+            )
+        except InferenceError as error:
+            log.info("Whether an output is there already cannot be asked: %s", error)
+            return {}
+        for place in found.values():
+            log.info(
+                "An output of the same task, run and request is at %s and nothing is sent; reinvoke=True "
+                "would buy anew",
+                place.output_location,
+            )
+        return found
 
     def _find_unrecorded(self, identity: str, request: Mapping[str, Any], now: float) -> Finding:
         """Look where the output would be, if an earlier try may have sent this without a record being left.

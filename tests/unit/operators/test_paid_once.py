@@ -427,9 +427,10 @@ def test_what_a_whole_state_store_does_not_hold_is_sent_without_a_look(endpoint,
     endpoint.add_fault("InvokeEndpointAsync", code="ThrottlingException", status=400, count=1)
     with pytest.raises(BusyError):
         run(make(retry_args={"attempts": 1}), state_store=store)
+    before = endpoint.request_counts()["sagemaker:DescribeEndpoint"]
     run(make(), state_store=store, try_number=2)
 
-    assert "sagemaker:DescribeEndpoint" not in endpoint.request_counts()
+    assert endpoint.request_counts()["sagemaker:DescribeEndpoint"] == before
 
 
 def test_what_is_written_down_never_expires(endpoint, store):
@@ -438,10 +439,48 @@ def test_what_is_written_down_never_expires(endpoint, store):
     assert set(store.retention.values()) == {getattr(airflow.sdk, "NEVER_EXPIRE", None)}
 
 
-def test_a_first_try_looks_nowhere(endpoint):
-    run(make())
+def test_a_run_that_was_deleted_and_begun_again_takes_its_output_and_buys_nothing(endpoint, told):
+    payloads = {"payload": None, "payloads": [{"n": 1}, {"n": 2}, {"n": 3}], "result": "body"}
+    first = run(make(**payloads), state_store=StateStore())
+    anew = StateStore()
 
-    assert "sagemaker:DescribeEndpoint" not in endpoint.request_counts()
+    assert run(make(**payloads), state_store=anew) == first
+    assert bought(endpoint) == 3
+    assert endpoint.request_counts()["sagemaker:DescribeEndpoint"] == 2  # once a task
+    assert "reinvoke=True" in told.text
+    assert {one["state"] for page in anew.values.values() for one in json.loads(page).values()} == {
+        "submitted"
+    }
+
+
+def test_a_run_begun_again_sends_what_the_deleted_one_did_not(endpoint):
+    run(make(payload=None, payloads=[{"n": 1}]), state_store=StateStore())
+    several = {"payload": None, "payloads": [{"n": 1}, {"n": 2}], "result": "body"}
+
+    results = run(make(**several), state_store=StateStore())
+    assert [one["body"]["n"] for one in results] == [1, 2]
+    assert all(one["inference_id"].endswith("-1") for one in results)
+    assert bought(endpoint) == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [("sagemaker:DescribeEndpoint", "AccessDeniedException", 400), ("sagemaker:DescribeEndpoint", "X", 500)],
+)
+def test_a_first_try_that_may_not_look_sends_without_a_warning(endpoint, told, fault):
+    operation, code, status = fault
+    endpoint.add_fault(operation, code=code, status=status, for_seconds=600)
+
+    run(make(payload=None, payloads=[{"n": 1}, {"n": 2}]))
+    assert endpoint.request_counts()["sagemaker:DescribeEndpoint"] == 1
+    assert not [line for line in told.lines if line.startswith("warning") and "Describe" in line]
+
+
+def test_a_first_try_whose_look_s3_refuses_sends(endpoint):
+    endpoint.add_fault("s3:LIST", code="InternalError", status=500, count=1)
+
+    run(make(botocore_config=ONE_ATTEMPT, wait_for_completion=False))
+    assert endpoint.request_counts()["sagemaker:InvokeEndpointAsync"] == 1
 
 
 def test_names_of_the_user_are_kept_and_each_submission_gets_a_folder_of_its_own(endpoint, store):
