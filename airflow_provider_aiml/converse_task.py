@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_aiml.aws_task import check_place, own_s3_uri, stop_if_orphaned, task_identity
+from airflow_provider_aiml.aws_task import (
+    check_place,
+    own_s3_uri,
+    read_place,
+    stop_if_orphaned,
+    task_identity,
+)
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping, read_number
 from airflow_provider_aiml.inference.conversation import (
@@ -66,8 +72,8 @@ class ConverseTask(StreamedTask):
     :param resend_documents: send the attachments of ``history_uri`` again with each turn. Default: False.
     :param output_schema: the shape of the answer: a JSON schema, or a Pydantic model class. XCom then holds
         the validated object. (templated)
-    :param schema_mode: ``native`` asks for it by ``outputConfig``, ``tool`` by a forced tool, ``auto``
-        natively and, where the model refuses that, by the tool. Default: ``auto``.
+    :param schema_mode: ``native`` asks for it by ``outputConfig``, ``tool`` by a tool, forced where the model
+        takes that, ``auto`` natively and, where the model refuses that, by the tool. Default: ``auto``.
     :param schema_retries: corrections to ask for where the answer does not fit. Default: 2.
     :param tools: Python callables that the model may call, with annotated parameters; the docstring is what
         the model is told. What they raise is told to the model, but for ``AirflowFailException`` and
@@ -178,7 +184,6 @@ class ConverseTask(StreamedTask):
         """Say it once, whatever the number of tries, and give the result."""
         with self.careful():
             self.check_result()
-            check_place(self.history_uri, "history_uri")
             plan = self._plan(task_identity(context))
             outcome = self._found(plan)
             if outcome is None:
@@ -266,10 +271,11 @@ class ConverseTask(StreamedTask):
             anew=read_flag(self.reinvoke, "reinvoke"),
         )
 
-    def _place(self, uri: str) -> Place:
+    def _place(self, given: str) -> Place:
         from airflow_provider_aiml.inference.history_places import PathPlace, S3Place
         from airflow_provider_aiml.inference.outputs import Location
 
+        uri = read_place(given, "history_uri")
         if (own := own_s3_uri(uri)) is not None:
             return S3Place(self.s3, Location.parse(own, "history_uri"), uri)
         return PathPlace(self.object_path(uri), uri)

@@ -1,8 +1,9 @@
-"""Asking for an answer of a given shape, in one of two ways, and reading it.
+"""Asking for an answer of a given shape, in one of three ways, and reading it.
 
 ``native`` gives the schema in ``outputConfig``; ``tool`` forces the call of a tool whose input has the
-schema. Which models know the first changes by the month, so there is no table of them here: ``auto`` asks
-natively, and where Bedrock refuses that (which costs nothing), by the tool.
+schema; ``offer`` lets the model choose to call it. Which models know the first, and which can be forced
+(AWS says Claude 3 and Nova; Claude cannot while it thinks), changes by the month, so there is no table of
+them here: ``auto`` asks in this order, and goes on where Bedrock refuses a way, which costs nothing.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
 """
@@ -27,15 +28,17 @@ __all__ = [
     "SchemaMode",
     "answer_message",
     "correction",
+    "modes_left",
     "modes_of",
     "read_answer",
     "with_schema",
 ]
 
-Mode: TypeAlias = Literal["native", "tool"]
+Mode: TypeAlias = Literal["native", "tool", "offer"]
 SchemaMode: TypeAlias = Literal["auto", "native", "tool"]
 ANSWER_TOOL: Final = "give_answer"
 """The tool whose input is the answer."""
+_BY_TOOL: Final[tuple[Mode, ...]] = ("tool", "offer")
 _ASKS: Final = "Give your answer by calling this tool, once, alone, with the whole answer as its input."
 
 
@@ -45,9 +48,19 @@ def modes_of(mode: SchemaMode, native: bool) -> tuple[Mode, ...]:
     :param mode: what the task's author wants.
     :param native: whether this botocore knows ``outputConfig``.
     """
-    if mode != "auto":
+    if mode == "native":
         return (mode,)
-    return ("native", "tool") if native else ("tool",)
+    return ("native", *_BY_TOOL) if native and mode == "auto" else _BY_TOOL
+
+
+def modes_left(mode: Mode) -> tuple[Mode, ...]:
+    """Give the ways that are left once the service took one.
+
+    Beside other tools the answer's is forced by a correction at the earliest, so that may still be refused.
+
+    :param mode: how the turns so far asked.
+    """
+    return _BY_TOOL if mode == "tool" else (mode,)
 
 
 def with_schema(
@@ -63,7 +76,11 @@ def with_schema(
     """
     if mode == "native":
         return {**request, "output_config": _output_config(request.get("output_config"), schema)}
-    return {**request, "tool_config": _tool_config(request.get("tool_config"), schema, forced)}
+    config = _tool_config(request.get("tool_config"), schema)
+    others = [tool for tool in config["tools"] if "cachePoint" not in tool][:-1]
+    if mode == "tool" and (forced or not others):
+        config["toolChoice"] = {"tool": {"name": ANSWER_TOOL}}
+    return {**request, "tool_config": config}
 
 
 def _output_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
@@ -77,18 +94,15 @@ def _output_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
     return {**given, "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
 
 
-def _tool_config(config: Any, schema: OutputSchema, forced: bool) -> dict[str, Any]:
-    """Add the answer tool; beside others the model chooses, alone it has to call this."""
+def _tool_config(config: Any, schema: OutputSchema) -> dict[str, Any]:
+    """Add the answer tool behind the others."""
     tools = list((config or {}).get("tools") or [])
     if any((tool.get("toolSpec") or {}).get("name") == ANSWER_TOOL for tool in tools):
         problem = Problem("tools", f"one named {ANSWER_TOOL}", "another name beside output_schema")
         raise RequestError("The arguments do not fit each other", problems=(problem,))
     told = f"{schema.description}\n\n{_ASKS}" if schema.description else _ASKS
     spec = {"name": ANSWER_TOOL, "description": told, "inputSchema": {"json": schema.asked}}
-    made: dict[str, Any] = {**(config or {}), "tools": with_tools(tools, [{"toolSpec": spec}])}
-    if forced or all("cachePoint" in tool for tool in tools):
-        made["toolChoice"] = {"tool": {"name": ANSWER_TOOL}}
-    return made
+    return {**(config or {}), "tools": with_tools(tools, [{"toolSpec": spec}])}
 
 
 def read_answer(message: Mapping[str, Any], schema: OutputSchema, mode: Mode) -> Any:
@@ -99,7 +113,7 @@ def read_answer(message: Mapping[str, Any], schema: OutputSchema, mode: Mode) ->
     :param mode: how it was asked for.
     :raises MisfitError: there is none, or it does not fit.
     """
-    if mode == "tool":
+    if mode != "native":
         for use in _answer_uses(message):
             return schema.read(use.get("input"))
     text = message_text(message)
@@ -116,7 +130,7 @@ def correction(message: Mapping[str, Any], misfit: MisfitError, mode: Mode) -> l
     :param misfit: what is wrong with it.
     :param mode: how the answer was asked for.
     """
-    by_tool = f" by calling {ANSWER_TOOL}" if mode == "tool" else ", with the JSON alone"
+    by_tool = ", with the JSON alone" if mode == "native" else f" by calling {ANSWER_TOOL}"
     told = f"The answer does not fit its JSON schema:\n{misfit.told}\nGive the whole answer again{by_tool}."
     uses = client_uses(message)
     if not uses:

@@ -6,6 +6,7 @@ turns so far, so a retry that is given them goes on where the last try stopped.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -27,6 +28,7 @@ from airflow_provider_aiml.inference.structured_output import (
     Mode,
     answer_message,
     correction,
+    modes_left,
     read_answer,
     with_schema,
 )
@@ -155,7 +157,7 @@ class ToolLoop:
     :param save: keeps the turns; called after each answer, after each tool, and before the next request.
     :param tools: the tools that run here.
     :param schema: the shape of the answer; None for any.
-    :param modes: how to ask for that shape, the second where the service refuses the first.
+    :param modes: how to ask for that shape, each one where the service refuses those before it.
     :param fail_on: stop reasons that fail.
     :param limits: what may be used up.
     :param before_request: looks at each request before it is sent, and at what there is of the answer, which
@@ -167,7 +169,7 @@ class ToolLoop:
     save: Callable[[Progress], None]
     tools: ToolBox = field(default_factory=lambda: ToolBox({}))
     schema: OutputSchema | None = None
-    modes: tuple[Mode, ...] = ("native", "tool")
+    modes: tuple[Mode, ...] = ("native", "tool", "offer")
     fail_on: Collection[str] = FAIL_ON
     limits: Limits = field(default_factory=Limits)
     before_request: Callable[[dict[str, Any], dict[str, Any] | None], None] = lambda request, result: None
@@ -193,15 +195,15 @@ class ToolLoop:
     def _ask(self, progress: Progress) -> None:
         modes: tuple[Mode | None, ...] = (None,)
         if self.schema is not None:
-            modes = (progress.mode,) if progress.mode else self.modes
-        for mode in modes[:-1]:
+            modes = modes_left(progress.mode) if progress.mode else self.modes
+        for mode, following in itertools.pairwise(modes):
             try:
                 return self._ask_by(mode, progress)
             except ServiceRefusedError as error:
                 if error.code != "ValidationException":
                     raise
                 log.info(
-                    "The service refuses the schema asked for by %s; it is asked for by %s", mode, modes[-1]
+                    "The service refuses the schema asked for by %s; it is asked for by %s", mode, following
                 )
         return self._ask_by(modes[-1], progress)
 
@@ -259,8 +261,8 @@ class ToolLoop:
     def _correct(self, misfit: MisfitError, progress: Progress) -> None:
         made, allowed = progress.count("correction"), self.limits.schema_retries
         turn, mode = progress.turns[-1], progress.mode or self.modes[-1]
-        if mode == "tool" and self.tools.tools:
-            allowed += 1  # Beside other tools the answer's is not forced, so it may be forgotten once.
+        if mode == "offer" or (mode == "tool" and self.tools.tools):
+            allowed += 1  # An answer's tool that is not forced may be forgotten once.
         if made >= allowed:
             self._give_up(misfit, progress)
         log.warning(

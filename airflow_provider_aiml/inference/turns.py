@@ -65,7 +65,7 @@ class Progress:
     """
 
     turns: list[Turn] = field(default_factory=list)
-    mode: Literal["native", "tool"] | None = None
+    mode: Literal["native", "tool", "offer"] | None = None
 
     def messages(self) -> list[dict[str, Any]]:
         """Give what was said after the task's own message, as a request has it."""

@@ -60,6 +60,8 @@ def check_messages(model: Model, request: Mapping[str, Any]) -> None:
         raise _unsupported("the system field")
     if request.get("toolConfig") and not model.can("tools"):
         raise _unsupported("tool use")
+    if "tool" in request.get("toolConfig", {}).get("toolChoice", {}) and not model.can("forced tools"):
+        raise _unsupported("the toolConfig.toolChoice.tool field")
     _check_roles(messages)
     for number, message in enumerate(messages):
         _check_content(f"messages.{number}", message)

@@ -20,7 +20,9 @@ from airflow_provider_aiml.local_aws.bedrock.refusals import invalid
 
 __all__ = ["Model", "find_model"]
 
-ALL: Final = frozenset({"converse", "count", "documents", "images", "schema", "stream", "system", "tools"})
+ALL: Final = frozenset(
+    {"converse", "count", "documents", "forced tools", "images", "schema", "stream", "system", "tools"}
+)
 _CHAT: Final = frozenset({"converse", "documents", "stream", "system"})
 _EMBED: Final[frozenset[str]] = frozenset()
 _VIDEO: Final[frozenset[str]] = frozenset()
@@ -29,8 +31,8 @@ _MODELS: Final = (
     (r"ai21\.jamba-instruct.*", "jamba", _CHAT - {"documents"}),
     (r"ai21\.jamba-.*", "jamba", _CHAT | {"tools"}),
     (r"anthropic\.claude-.*", "anthropic", ALL),
-    (r"amazon\.nova-micro.*", "nova", _CHAT | {"tools"}),
-    (r"amazon\.nova-(lite|pro|premier|2-).*", "nova", _CHAT | {"images", "tools"}),
+    (r"amazon\.nova-micro.*", "nova", _CHAT | {"forced tools", "tools"}),
+    (r"amazon\.nova-(lite|pro|premier|2-).*", "nova", _CHAT | {"forced tools", "images", "tools"}),
     (r"amazon\.nova-reel-.*", "nova-reel", _VIDEO),
     (r"amazon\.titan-embed-text-v1.*", "titan-embed-v1", _EMBED),
     (r"amazon\.titan-embed-(g1-)?text-.*", "titan-embed-v2", _EMBED),
@@ -55,7 +57,8 @@ class Model:
     :param id: the id as the request gave it.
     :param name: the foundation model's id without region prefix and ARN; of another ARN its last part.
     :param family: whose body shape InvokeModel speaks; ``"any"`` where only the body tells.
-    :param abilities: of converse, count, documents, images, schema, stream, system, tools.
+    :param abilities: of converse, count, documents, forced tools (``toolChoice.tool``, which AWS gives to
+        Claude and Nova), images, schema, stream, system, tools.
     :param prompt: whether the id is the ARN of a managed prompt.
     """
 

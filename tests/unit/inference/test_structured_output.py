@@ -148,10 +148,10 @@ def test_a_history_keeps_the_answer_as_text_so_that_it_can_go_on():
 @pytest.mark.parametrize(
     ("mode", "native", "modes"),
     [
-        ("auto", True, ("native", "tool")),
-        ("auto", False, ("tool",)),
+        ("auto", True, ("native", "tool", "offer")),
+        ("auto", False, ("tool", "offer")),
         ("native", False, ("native",)),
-        ("tool", True, ("tool",)),
+        ("tool", True, ("tool", "offer")),
     ],
 )
 def test_auto_asks_natively_first_where_botocore_knows_how(mode, native, modes):

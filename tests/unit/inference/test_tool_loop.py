@@ -398,6 +398,38 @@ def test_an_answer_forgotten_beside_tools_is_forced_once_whatever_the_retries():
     assert choices == [None, {"tool": {"name": ANSWER_TOOL}}]
 
 
+def test_where_no_tool_can_be_forced_the_answers_is_offered_and_no_turn_is_paid_for_twice():
+    refusal = ServiceRefusedError("no", code="ValidationException")
+    model = Model(
+        refusal, refusal, text("It is 4"), text("4!"), text("four"), reply(use(ANSWER_TOOL, {"sum": 4}))
+    )
+
+    outcome = loop(model, ToolBox({}), schema=OutputSchema.of(SUM)).run(Progress())
+
+    assert (outcome.output, outcome.turns) == ({"sum": 4}, 4), "beside two corrections one for talking"
+    assert ["output_config" in sent for sent in model.requests] == [True, *[False] * 5]
+    choices = [sent.get("tool_config", {}).get("toolChoice") for sent in model.requests]
+    assert choices == [None, {"tool": {"name": ANSWER_TOOL}}, *[None] * 4]
+    assert all(sent["tool_config"]["tools"] for sent in model.requests[2:])
+
+
+def test_a_correction_that_cannot_be_forced_is_asked_for_without_paying_for_what_came_before():
+    refusal = ServiceRefusedError("no", code="ValidationException")
+    calls = reply(use("add", {"a": 2, "b": 2}))
+    model = Model(calls, text("It is 4"), refusal, reply(use(ANSWER_TOOL, {"sum": 4}, "t2")))
+    machine = loop(model, schema=OutputSchema.of(SUM), modes=("tool",))
+    machine.request = {
+        **REQUEST,
+        "tool_config": {"tools": [tool.spec for tool in Tools().box().tools.values()]},
+    }
+
+    outcome = machine.run(Progress())
+
+    assert (outcome.output, outcome.turns) == ({"sum": 4}, 3)
+    assert model.requests[3]["messages"] == model.requests[2]["messages"]
+    assert "toolChoice" not in model.requests[3]["tool_config"]
+
+
 def test_an_answer_beside_calls_of_tools_is_asked_for_again_alone():
     both = reply(use("add", {"a": 2, "b": 2}), use(ANSWER_TOOL, {"sum": 0}, "t2"))
     model = Model(both, reply(use(ANSWER_TOOL, {"sum": 4}, "t3")))

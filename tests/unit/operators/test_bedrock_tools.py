@@ -23,6 +23,7 @@ from tests.unit.running import run
 
 NOVA = "amazon.nova-pro-v1:0"
 CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
+LLAMA = "meta.llama3-1-8b-instruct-v1:0"
 QUICK = {"attempts": 1}
 CANARY = "CANARY-9b1d"
 PLACE = "s3://bucket/answers/one.json"
@@ -330,6 +331,18 @@ class TestSchema:
         assert result == {"urgency": "high", "count": 7}
         (request,) = [one for one in asked(aws, NOVA) if "toolConfig" in one]
         assert request["toolConfig"]["toolChoice"] == {"tool": {"name": "give_answer"}}
+
+    @pytest.mark.parametrize("tools", [[], [add]])
+    @pytest.mark.parametrize("mode", ["auto", "tool"])
+    def test_a_model_that_cannot_be_forced_is_offered_the_answers_tool(self, aws, mode, tools):
+        ask = {"message": "low 3", "output_schema": SHAPE, "schema_mode": mode, "tools": tools}
+
+        output, turns = run(converse(model_id=LLAMA, result_expression="[output, turns]", **ask))
+
+        assert set(output) == {"urgency", "count"}
+        assert turns == 2, "it talks first, and is corrected"
+        paid = [one for one in asked(aws, LLAMA) if "toolConfig" in one]
+        assert not any("toolChoice" in one["toolConfig"] for one in paid[-2:])
 
     def test_the_native_way_alone_can_be_asked_for(self, aws):
         with pytest.raises(ServiceRefusedError, match="ValidationException"):

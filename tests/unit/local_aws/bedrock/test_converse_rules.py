@@ -161,6 +161,7 @@ def test_no_messages_at_all_are_refused(ask):
         ("ai21.jamba-instruct-v1:0", "a", {"toolConfig": TOOLS}, "tool use"),
         ("ai21.jamba-instruct-v1:0", [TEXT, document()], {}, "documents"),
         ("amazon.nova-micro-v1:0", [TEXT, image()], {}, "images"),
+        (LLAMA, "a", {"toolConfig": {**TOOLS, "toolChoice": {"tool": {"name": "add"}}}}, "toolChoice.tool"),
         ("amazon.titan-embed-text-v2:0", "a", {}, "Try again with a supported text or chat model"),
     ],
 )
