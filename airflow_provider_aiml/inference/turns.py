@@ -53,7 +53,8 @@ class Turn:
     def messages(self) -> list[dict[str, Any]]:
         """Give the turn as a request can carry it: the model's message, and the reply where it is whole."""
         said = [carried(self.message)]
-        return [*said, carried({"role": "user", "content": self.reply})] if self.replied else said
+        reply = carried({"role": "user", "content": [_without_status(block) for block in self.reply]})
+        return [*said, reply] if self.replied else said
 
 
 @dataclass(slots=True)
@@ -122,6 +123,18 @@ class Progress:
         if turns is None:
             raise _unreadable(uri, "has turns that cannot be read")
         return cls(turns, record.get("mode"))
+
+
+def _without_status(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a tool's result as every model takes it; its text says, too, that the tool failed.
+
+    AWS gives the status to Claude and Nova alone, and Writer's models refuse it: "This model doesn't support
+    the status field".
+    """
+    result = block.get("toolResult")
+    if not isinstance(result, Mapping):
+        return dict(block)
+    return {**block, "toolResult": {name: value for name, value in result.items() if name != "status"}}
 
 
 def _turn(facts: Mapping[str, Any]) -> Turn:

@@ -155,7 +155,6 @@ def test_a_tool_that_raises_is_told_to_the_model_and_not_to_the_log(caplog):
     outcome = loop(model).run(Progress())
 
     (result,) = results_of(model.requests[1])
-    assert result["status"] == "error"
     assert SECRET in result["content"][0]["text"]
     assert outcome.tool_calls[0]["status"] == "error"
     assert SECRET not in caplog.text
@@ -199,9 +198,10 @@ def test_a_result_that_cannot_be_written_is_a_failure_of_the_tool():
     box = ToolBox(read_tools([number]) | {"thing": read_tools([thing])["thing"]})
     model = Model(reply(use("number"), use("thing", use_id="t2")), text("Sorry"))
 
-    loop(model, box).run(Progress())
+    outcome = loop(model, box).run(Progress())
 
-    assert [result["status"] for result in results_of(model.requests[1])] == ["error", "error"]
+    assert [called["status"] for called in outcome.tool_calls] == ["error", "error"]
+    assert all("The tool failed" in said["content"][0]["text"] for said in results_of(model.requests[1]))
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_natively_refused_a_schema_is_asked_for_by_the_tool_and_stays_with_it():
 
     assert outcome.output == {"sum": 4}
     assert ["output_config" in request for request in model.requests] == [True, False, False]
-    assert results_of(model.requests[2])[0]["status"] == "error"
+    assert "does not fit" in results_of(model.requests[2])[0]["content"][0]["text"]
     assert outcome.said == [{"role": "assistant", "content": [{"text": '{"sum": 4}'}]}]
     assert outcome.usage["totalTokens"] == 30
 
@@ -436,7 +436,7 @@ def test_an_answer_beside_calls_of_tools_is_asked_for_again_alone():
 
     outcome = loop(model, schema=OutputSchema.of(SUM), modes=("tool",)).run(Progress())
 
-    assert [result["status"] for result in results_of(model.requests[1])] == ["success", "error"]
+    assert [called["status"] for called in outcome.tool_calls] == ["success", "error"]
     assert outcome.output == {"sum": 4}
 
 

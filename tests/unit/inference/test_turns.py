@@ -32,6 +32,15 @@ def test_a_turn_without_a_whole_reply_is_only_what_the_model_said():
     assert Progress([answered]).messages() == [MESSAGE, {"role": "user", "content": [{"toolResult": {}}]}]
 
 
+def test_the_status_of_a_result_is_written_down_and_not_sent_for_not_every_model_takes_it():
+    result = {"toolUseId": "t1", "content": [{"text": "The tool failed"}], "status": "error"}
+    answered = Progress([Turn(RESPONSE, "tools", [{"toolResult": result}, {"text": "status"}], replied=True)])
+
+    sent = answered.messages()[1]["content"]
+    assert sent == [{"toolResult": {k: result[k] for k in ("toolUseId", "content")}}, {"text": "status"}]
+    assert b'"status": "error"' in answered.to_json("me")
+
+
 def test_a_response_without_a_message_is_an_error_that_says_so():
     with pytest.raises(ResponseError):
         _ = Turn({"output": {}}).message

@@ -177,7 +177,7 @@ class TestTools:
         result = run(converse(message=message, tools=[fail]))
 
         assert [call["status"] for call in result["tool_calls"]] == ["error", "error"]
-        assert "failed: The tool failed: RuntimeError" in result["text"]
+        assert "answered: The tool failed: RuntimeError" in result["text"]
         assert CANARY not in told.text
 
     def test_a_tool_may_fail_the_task(self, aws):
