@@ -145,10 +145,12 @@ def answer_message(message: Mapping[str, Any], answer: Any, mode: Mode) -> dict[
     """Give the model's message as a history keeps it: the answer tool's call becomes text, others go.
 
     Bedrock refuses a conversation in which a tool's call has no result, or its tool is not there any more.
+    What it ran itself has its result beside it, and stays.
     """
-    if mode == "native" or not client_uses(message):
+    calls = client_uses(message)
+    if mode == "native" or not calls:
         return dict(message)
-    rest = [block for block in message["content"] if "toolUse" not in block]
+    rest = [block for block in message["content"] if block.get("toolUse") not in calls]
     if not _answer_uses(message):
         return {**message, "content": rest}
     return {**message, "content": [*rest, {"text": json.dumps(answer, ensure_ascii=False)}]}

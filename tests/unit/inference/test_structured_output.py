@@ -145,6 +145,15 @@ def test_a_history_keeps_the_answer_as_text_so_that_it_can_go_on():
     assert answer_message(said({"text": "{}"}), {}, "native") == said({"text": "{}"})
 
 
+def test_what_bedrock_ran_itself_keeps_its_call_beside_its_result():
+    search = {"toolUse": {"toolUseId": "s1", "name": "search", "input": {}, "type": "server_tool_use"}}
+    found = {"toolResult": {"toolUseId": "s1", "content": [{"text": "4"}]}}
+
+    kept = answer_message(said(search, found, called({"sum": 4})), {"sum": 4}, "tool")
+
+    assert kept == said(search, found, {"text": '{"sum": 4}'})
+
+
 @pytest.mark.parametrize(
     ("mode", "native", "modes"),
     [
