@@ -217,7 +217,7 @@ class ConverseTask(StreamedTask):
         attach = self._attacher()
         talk = self._talk(task, request, schema, attach)
         earlier, content = talk.earlier(), talk.content(self.message, attach)
-        if content is None and not earlier and ":prompt/" in str(self.model_id):
+        if content is None and not earlier and self._prompted:
             if self.history_uri is not None:
                 raise _unfit(
                     "message", "missing, beside history_uri", "a message, for a history begins with one"
@@ -259,7 +259,7 @@ class ConverseTask(StreamedTask):
         from airflow_provider_aiml.inference.talk import Talk
 
         if self.history_uri is None:
-            return Talk.of(self.history)
+            return Talk.of(self.history, appended=self._prompted)
         if self.history is not None:
             raise _unfit("history / history_uri", "both", "one of them")
         content = attached(self.message, attach(()))
@@ -286,6 +286,11 @@ class ConverseTask(StreamedTask):
 
         made = Attachments(self.object_path, self.send_as, self.document_names, self._limited)
         return lambda taken: [*made.documents(self.documents, taken), *made.images(self.images)]
+
+    @property
+    def _prompted(self) -> bool:
+        """Whether the model id is a managed prompt's, to whose messages the request's are appended."""
+        return ":prompt/" in str(self.model_id)
 
     @property
     def _limited(self) -> bool:

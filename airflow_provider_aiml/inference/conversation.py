@@ -213,22 +213,23 @@ def _decode(text: Any) -> bytes:
         raise RequestError("The history cannot be read", problems=(problem,)) from None
 
 
-def check_history(history: Any) -> list[Message]:
+def check_history(history: Any, *, appended: bool = False) -> list[Message]:
     """Give the messages of a history, ready to be sent.
 
     :param history: what an earlier turn returned as ``history``.
+    :param appended: whether it goes on after the messages of a managed prompt, so that the model may begin.
     :raises RequestError: it is none, a message is none, or no message of the user can follow.
     """
     if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Sequence):
         raise _wrong("history", f"a {type(history).__name__}", "the list that an earlier turn returned")
     messages = [_check_message(message, f"history[{index}]") for index, message in enumerate(history)]
-    expected = "user"
+    expected = None if appended else "user"
     for index, message in enumerate(messages):
         role = message["role"]
-        if role in _SPEAKERS and role != expected:
+        if role in _SPEAKERS and expected not in (role, None):
             raise _wrong(f"history[{index}].role", role, f"{expected}: roles alternate")
         expected = _SPEAKERS.get(role, expected)
-    if expected != "user":
+    if expected == "assistant":
         raise _wrong("history", f"{len(messages)} messages, the last by the user", "an answer at its end")
     return messages
 

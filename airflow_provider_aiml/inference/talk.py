@@ -54,12 +54,13 @@ class Talk:
     turn: HistoryTurn | None = None
 
     @classmethod
-    def of(cls, history: Any) -> Talk:
+    def of(cls, history: Any, *, appended: bool = False) -> Talk:
         """Take a history that an earlier task returned.
 
+        :param appended: whether a managed prompt's messages come before it.
         :raises RequestError: it is none.
         """
-        return cls([] if history is None else check_history(history))
+        return cls([] if history is None else check_history(history, appended=appended))
 
     @classmethod
     def load(cls, place: Place, identity: str, *, resend: bool, anew: bool) -> Talk:

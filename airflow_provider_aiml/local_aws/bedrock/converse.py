@@ -98,8 +98,11 @@ def _tool_choice(choice: Mapping[str, Any]) -> str:
 
 
 def _prompt_message(model: Model, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give a managed prompt its text: the stand-in does not have it, so it says which and with what."""
-    if not model.prompt or request.get("messages"):
+    """Give a managed prompt its text: the stand-in does not have it, so it says which and with what.
+
+    The request's own messages are appended to it.
+    """
+    if not model.prompt:
         return []
     variables = ", ".join(
         f"{k}={v.get('text', '')}" for k, v in sorted(request.get("promptVariables", {}).items())

@@ -62,7 +62,7 @@ def check_messages(model: Model, request: Mapping[str, Any]) -> None:
         raise _unsupported("tool use")
     if "tool" in request.get("toolConfig", {}).get("toolChoice", {}) and not model.can("forced tools"):
         raise _unsupported("the toolConfig.toolChoice.tool field")
-    _check_roles(messages)
+    _check_roles(messages, appended=model.prompt)
     for number, message in enumerate(messages):
         _check_content(f"messages.{number}", message)
         _check_reasoning(message)
@@ -83,9 +83,10 @@ def _check_prompt(request: Mapping[str, Any]) -> None:
             raise invalid(f"The {member} field can't be specified when the model ID is the ARN of a prompt.")
 
 
-def _check_roles(messages: Sequence[Mapping[str, Any]]) -> None:
+def _check_roles(messages: Sequence[Mapping[str, Any]], *, appended: bool) -> None:
+    """Refuse roles that do not alternate; what is appended to a managed prompt begins as that lets it."""
     roles = [message["role"] for message in messages if message["role"] != "system"]
-    if roles and roles[0] != "user":
+    if roles and roles[0] != "user" and not appended:
         raise invalid(
             "A conversation must start with a user message. "
             "Try again with a conversation that starts with a user message."
@@ -206,6 +207,10 @@ def _check_tools(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any
     pending: list[str] = []
     for number, message in enumerate(messages):
         _check_objects(f"messages.{number}", message)
+        if message["role"] == "assistant":
+            pending = [use["toolUseId"] for _, use in _blocks(message, "toolUse") if "type" not in use]
+        if message["role"] != "user":
+            continue  # The results of the service's own tools stand in the answer itself.
         results = [result["toolUseId"] for _, result in _blocks(message, "toolResult")]
         missing = [tool_use_id for tool_use_id in pending if tool_use_id not in results]
         if missing:
@@ -218,7 +223,6 @@ def _check_tools(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any
                 f"The number of toolResult blocks at messages.{number}.content exceeds the number of "
                 "toolUse blocks of previous turn."
             )
-        pending = [use["toolUseId"] for _, use in _blocks(message, "toolUse") if "type" not in use]
 
 
 def _check_beside_results(model: Model, number: int, message: Mapping[str, Any]) -> None:

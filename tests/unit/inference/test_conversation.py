@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from airflow_provider_aiml.exceptions import RequestError, ResponseError
 from airflow_provider_aiml.inference.conversation import (
+    check_history,
     extend_history,
     from_json,
     message_text,
@@ -50,6 +51,15 @@ def test_blocks_of_every_kind_pass_through():
 
 def test_a_message_of_another_role_stands_outside_the_turns():
     assert extend_history([SYSTEM, USER, MODEL, SYSTEM], "Hello")[-1] == USER
+
+
+def test_what_goes_on_after_a_managed_prompt_may_begin_with_the_model():
+    assert check_history([MODEL, USER, MODEL], appended=True) == [MODEL, USER, MODEL]
+    assert check_history([], appended=True) == []
+    with pytest.raises(RequestError, match=r"history\[1\].role: is assistant, allowed is user"):
+        check_history([MODEL, MODEL], appended=True)
+    with pytest.raises(RequestError, match="the last by the user"):
+        check_history([USER], appended=True)
 
 
 def test_the_history_itself_is_not_changed():

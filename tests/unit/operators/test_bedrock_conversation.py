@@ -154,6 +154,14 @@ class TestAttachments:
         (request,) = asked(aws, PROMPT)
         assert set(request) == {"promptVariables"}
 
+    def test_a_history_is_appended_to_a_managed_prompt_whose_own_message_came_first(self, aws):
+        history = [{"role": "assistant", "content": [{"text": "Rome."}]}]
+
+        result = run(converse(model_id=PROMPT, message="And?", history=history, stamp_metadata=False))
+
+        assert [said["role"] for said in result["history"]] == ["assistant", "user", "assistant"]
+        assert "turn 2" in result["text"]
+
 
 class TestHistory:
     def test_a_conversation_goes_on_across_tasks_and_stays_out_of_xcom(self, aws, s3, read):

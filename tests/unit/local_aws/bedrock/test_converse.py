@@ -155,7 +155,16 @@ def test_a_managed_prompt_says_what_it_was_given(ask):
 
 
 def test_messages_after_a_managed_prompt_are_answered(ask):
-    assert '"Hi"' in ask.text("Hi", model=PROMPT)
+    said = ask.text("Hi", model=PROMPT)
+
+    assert '"Hi"' in said
+    assert "turn 2" in said, "they are appended to the prompt's own"
+
+
+def test_what_is_appended_to_a_managed_prompt_may_begin_with_the_model(ask):
+    appended = [{"role": role, "content": [{"text": "Hi"}]} for role in ("assistant", "user")]
+
+    assert ask("Converse", modelId=PROMPT, messages=appended)["stopReason"] == "end_turn"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ def test_what_a_family_takes_beside_the_result_of_a_tool_is_answered(ask, model,
     assert ask.converse("a", [USE], content, model=model, toolConfig=TOOLS)["stopReason"] == "end_turn"
 
 
+def test_the_result_of_a_tool_that_the_service_ran_stands_in_the_answer_itself(ask):
+    ran = {"toolUse": {**USE["toolUse"], "toolUseId": "s1", "type": "server_tool_use"}}
+    found = {"toolResult": {**RESULT["toolResult"], "toolUseId": "s1"}}
+
+    assert ask.text("a", [ran, found, TEXT], "b", toolConfig=TOOLS)
+    assert ask.text("a", [ran, found, USE], [RESULT], "b", "c", toolConfig=TOOLS)
+
+
 @pytest.mark.parametrize("value", [[1, 2], '{"a": 1}', 3])
 def test_what_goes_into_a_tool_and_comes_out_of_it_as_json_is_an_object(ask, value):
     use = {"toolUse": {**USE["toolUse"], "input": value}}
