@@ -15,7 +15,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
+from airflow_provider_aiml.inference.conversation import mended
 from airflow_provider_aiml.inference.described import describe
+from airflow_provider_aiml.inference.json_text import MalformedError, from_json, uncarried
 from airflow_provider_aiml.inference.schema_references import (
     DEFINITIONS,
     leads_somewhere,
@@ -117,25 +119,31 @@ class OutputSchema:
 
         :raises MisfitError: it is not JSON, or does not fit.
         """
-        for candidate in (text.strip(), _fenced(text)):
+        why = "not JSON"
+        for candidate in filter(None, (text.strip(), _fenced(text))):
             try:
-                answer = json.loads(candidate)
-            except (ValueError, RecursionError):
+                answer = from_json(candidate)
+            except MalformedError as error:
+                why = str(error)
                 continue
             return self.read(answer)
-        problem = Problem("$", f"text of {len(text)} characters that is not JSON", "JSON")
-        raise MisfitError((problem,), "The answer is not JSON.")
+        problem = Problem("$", f"text of {len(text)} characters that is {why}", "JSON")
+        raise MisfitError((problem,), f"The answer is {why}.")
 
     def read(self, answer: Any) -> Any:
         """Check an answer; give it without its wrapper, as JSON values.
 
-        :raises MisfitError: it does not fit, or is nested too deep to be looked at.
+        :raises MisfitError: it does not fit, is nested too deep to be looked at, or holds a number that XCom
+            cannot carry: 1e999 is an infinity to Python, and a number to every schema.
         """
         try:
-            return self._fitting(answer)
+            value = self._fitting(answer)
+            problem = uncarried(mended(value), "$")
         except RecursionError:
             problem = Problem("$", "nested too deep", "an answer of the schema's shape")
-        raise MisfitError((problem,), "The answer is nested too deep.")
+        if problem is None:
+            return value
+        raise MisfitError((problem,), f"The answer cannot be used: {problem.found} is in it.")
 
     def _fitting(self, answer: Any) -> Any:
         errors = sorted(self._validator.iter_errors(answer), key=lambda error: error.json_path)

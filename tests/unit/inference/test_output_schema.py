@@ -103,6 +103,33 @@ def test_a_misfit_is_named_by_path_and_rule_and_never_by_value(answer, path, rul
     assert len(caught.value.told) > 0
 
 
+@pytest.mark.parametrize(
+    ("text", "found", "told"),
+    [
+        ('{"urgency": "low", "price": NaN}', "JSON with NaN", "NaN, which JSON does not have"),
+        ('```json\n{"urgency": "low", "price": Infinity}\n```', "JSON with Infinity", "Infinity"),
+        ('{"urgency": "low", "price": 1e999}', "NaN or an infinity", "an infinity is in it"),
+        (f'{{"urgency": "low", "price": {10**30}}}', "an int of 100 bits", "an int of 100 bits is in it"),
+        ("low", "not JSON at line 1", "not JSON"),
+        ("```\n```", "not JSON", "not JSON"),
+    ],
+)
+def test_what_xcom_cannot_carry_is_a_misfit_so_that_it_is_corrected(text, found, told):
+    with pytest.raises(MisfitError) as caught:
+        OutputSchema.of(TICKET).read_text(text)
+
+    assert found in str(caught.value.problems[0])
+    assert told in caught.value.told
+
+
+def test_a_tools_input_that_xcom_cannot_carry_is_a_misfit_too_and_half_a_character_is_none():
+    half = {"urgency": "low", "tags": ["\ud83d"]}
+
+    with pytest.raises(MisfitError, match="does not fit"):
+        OutputSchema.of(TICKET).read({"urgency": "low", "price": float("inf")})
+    assert OutputSchema.of(TICKET).read(half) == half
+
+
 def test_a_rule_too_long_to_quote_is_only_named():
     with pytest.raises(MisfitError) as caught:
         OutputSchema.of({"type": "object", "properties": {"a": {"enum": ["x" * 100]}}}).read({"a": "y"})
