@@ -15,6 +15,7 @@ from airflow_provider_aiml.aws_task import (
     AwsTask,
     check_place,
     has_jinja,
+    read_place,
     stop_if_orphaned,
     task_identity,
 )
@@ -68,7 +69,8 @@ class ResultTask(AwsTask):
 
         :raises RequestError: ``output_uri`` or ``result_expression``, as rendered, cannot be used.
         """
-        check_place(self.output_uri, "output_uri", folder=True)
+        if self.output_uri is not None:
+            read_place(self.output_uri, "output_uri", folder=True)
         if self.result_expression:
             check_expression(self.result_expression)
 

@@ -24,6 +24,7 @@ from airflow_provider_aiml.exceptions import (
     StoredAnswerError,
     public_class,
 )
+from airflow_provider_aiml.inference.described import describe
 from airflow_provider_aiml.inference.identity import TaskIdentity
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
@@ -135,13 +136,17 @@ class AwsTask(BaseOperator):
         :param uri: ``s3://bucket/key``, ``s3://conn_id@bucket/key``, ``file:///path`` or of any other scheme
             that Airflow knows.
         :raises AwsConfigurationError: the connection cannot be used, this task's or the one that is named.
+        :raises RequestError: Airflow does not know the scheme.
         """
         from airflow.sdk import ObjectStoragePath
         from airflow.sdk.io import attach
 
         place = _s3_place(uri)
         if place is None:
-            return ObjectStoragePath(uri)
+            try:
+                return ObjectStoragePath(uri)
+            except ValueError:
+                raise _no_place("the place", "of a scheme that no installed provider knows") from None
         conn_id, bare = place
         if conn_id not in self._s3_files:
             self._s3_files[conn_id] = self._open_s3(conn_id)
@@ -176,11 +181,13 @@ class AwsTask(BaseOperator):
         :param payload_uri: or where the bytes are.
         :param field: what the task calls its payload, for errors.
         :raises PayloadError: it is None, does not fit its content type, or cannot be read.
+        :raises RequestError: ``payload_uri`` is no place.
         """
         from airflow_provider_aiml.inference.payload import encode, load_payload
 
         if payload_uri is not None:
-            return load_payload(self.object_path(payload_uri), field=f"{field}_uri")
+            place = read_place(payload_uri, f"{field}_uri")
+            return load_payload(self.object_path(place), field=f"{field}_uri")
         if payload is None:
             problem = Problem(field, "None", "a value; the text null gives JSON's null")
             raise PayloadError("There is nothing to send", problems=(problem,))
@@ -240,7 +247,7 @@ def has_jinja(value: object) -> bool:
 
 
 def own_s3_uri(uri: str) -> str | None:
-    """Give a place that the task's own connection reaches on S3 as ``s3://bucket/key``; None for any other."""
+    """Give a place that the task's own connection reaches on S3 as ``s3://bucket/key``; else None."""
     conn_id, bare = _s3_place(uri) or ("", "")
     return f"s3://{bare}" if conn_id is None else None
 
@@ -269,15 +276,31 @@ def check_place(uri: object, field: str, *, folder: bool = False) -> None:
     if isinstance(uri, (list, tuple)):
         for index, one in enumerate(uri):
             check_place(one, f"{field}[{index}]", folder=folder)
-    if not isinstance(uri, str) or has_jinja(uri):
-        return
+    if isinstance(uri, str) and not has_jinja(uri):
+        read_place(uri, field, folder=folder)
+
+
+def read_place(uri: object, field: str, *, folder: bool = False) -> str:
+    """Give a place as a template, another task's result or a plain string rendered it.
+
+    What lacks a scheme is none: Airflow would take it for a file of the worker, which nobody meant to send.
+
+    :param folder: whether a whole bucket, ``s3://bucket/``, is a place, too.
+    :raises RequestError: it is no text, or its scheme, bucket or what lies behind it is missing.
+    """
+    if not isinstance(uri, str):
+        raise _no_place(field, describe(uri), folder=folder)
     scheme, separator, rest = uri.partition("://")
     bucket, slash, key = rest.partition("/")
     if scheme and separator and (bucket or scheme == "file") and (key or (folder and slash)):
-        return
+        return uri
     found = f"a string of {len(uri)} characters that lacks a scheme, a bucket or a key"
+    raise _no_place(field, found, folder=folder)
+
+
+def _no_place(field: str, found: str, *, folder: bool = False) -> RequestError:
     allowed = "a URI such as s3://bucket/key" + (" or s3://bucket/folder/" if folder else "")
-    raise RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))
+    return RequestError("The place cannot be used", problems=(Problem(field, found, allowed),))
 
 
 def check_s3_uri(uri: object, field: str, *, folder: bool = False, or_https: bool = False) -> None:

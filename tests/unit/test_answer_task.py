@@ -406,6 +406,39 @@ def test_a_template_that_renders_to_nothing_is_no_place(endpoint):
     assert endpoint.invocations("echo") == []
 
 
+def as_rendered(task, **values):
+    """Give a task as Airflow leaves it after rendering."""
+    for name, value in values.items():
+        setattr(task, name, value)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("rendered", "problem"),
+    [
+        (["s3://bucket/answer"], "output_uri: is a list of 1"),
+        (5, "output_uri: is an int"),
+        ("/tmp/answer", "output_uri: .* lacks a scheme"),
+        ("bogus://bucket/answer", "of a scheme that no installed provider knows"),
+    ],
+    ids=str,
+)
+def test_an_answer_goes_to_a_place_in_object_storage_only(endpoint, rendered, problem):
+    with pytest.raises(RequestError, match=problem):
+        run(as_rendered(make(output_uri="{{ x }}"), output_uri=rendered))
+    assert endpoint.invocations("echo") == []
+
+
+@pytest.mark.parametrize(
+    "rendered", [["s3://bucket/talk.json"], 5, "/tmp/talk.json", "bogus://bucket/talk"], ids=str
+)
+def test_a_conversation_is_kept_in_object_storage_only(aws, rendered):
+    task = BedrockConverseOperator(task_id="t", model_id="m", message="Hello", history_uri="{{ x }}")
+
+    with pytest.raises(RequestError, match="The place cannot be used"):
+        run(as_rendered(task, history_uri=rendered))
+
+
 def test_a_paid_answer_is_written_although_s3_stumbles(endpoint, monkeypatch):
     real = AnswerStore.announce
 

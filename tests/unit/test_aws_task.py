@@ -166,6 +166,25 @@ def test_a_place_on_s3_needs_a_connection_that_is_there(aws):
         Task(task_id="t", aws_conn_id="nobody").object_path("s3://b/k")
 
 
+@pytest.mark.parametrize(
+    ("rendered", "problem"),
+    [
+        ("/etc/hostname", "input_data_uri: is a string of 13 characters that lacks a scheme"),
+        ("rows.json", "lacks a scheme"),
+        ("", "lacks a scheme"),
+        ("s3:/bucket/rows.json", "lacks a scheme, a bucket or a key"),
+        ("s3://bucket/", "lacks a scheme, a bucket or a key"),
+        ("bogus://bucket/key", "of a scheme that no installed provider knows"),
+        (["s3://bucket/key"], "input_data_uri: is a list of 1"),
+        (5, "input_data_uri: is an int"),
+    ],
+    ids=str,
+)
+def test_a_body_is_read_from_a_place_in_object_storage_only(rendered, problem):
+    with pytest.raises(RequestError, match=problem):
+        Task(task_id="t").read_body(None, rendered, "text/plain", "input_data")
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, False), ("True", True)])
 def test_whether_to_defer_is_airflow_s_setting(monkeypatch, given, expected):
     if given:
