@@ -12,8 +12,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_aiml.exceptions import OutputUnreadableError
+from airflow_provider_aiml.exceptions import OutputUnreadableError, RequestError
 from airflow_provider_aiml.inference.outputs import SLOW_DOWN_CODES, AsyncInference, Location
+from airflow_provider_aiml.inference.submissions import s3_uri
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,24 @@ def describe_output_base(
         )
         return None
     output = config.get("AsyncInferenceConfig", {}).get("OutputConfig", {})
-    path = output.get("S3OutputPath")
-    return OutputBase(path, output.get("S3FailurePath")) if path else None
+    path, failure_path = (_readable(output.get(name)) for name in ("S3OutputPath", "S3FailurePath"))
+    if output.get("S3OutputPath") and path is None:
+        log.log(
+            level,
+            "S3OutputPath of endpoint %s is no place on S3 that can be read; an inference of which no record "
+            "is left cannot be found",
+            endpoint_name,
+        )
+    return OutputBase(path, failure_path) if path else None
+
+
+def _readable(path: Any) -> str | None:
+    uri = s3_uri(path)
+    try:
+        Location.parse(f"{uri}/any", "S3OutputPath")
+    except RequestError:
+        return None
+    return str(uri)
 
 
 def candidates(base: OutputBase, extension: str, filename: str, inference_id: str) -> list[AsyncInference]:
@@ -77,18 +94,16 @@ def candidates(base: OutputBase, extension: str, filename: str, inference_id: st
     """
     outputs = _joined(base.output_path, extension, filename)
     failures = _joined(base.failure_path, extension, filename) if base.failure_path else []
-    padded: list[str | None] = [*failures, *[None] * (len(outputs) - len(failures))]
+    padded = [*failures, *[None] * (len(outputs) - len(failures))]
     return [
-        AsyncInference(
-            Location.parse(output, "S3OutputPath"),
-            Location.parse(failure, "S3FailurePath") if failure else None,
-            inference_id,
-        )
+        AsyncInference(output, failure, inference_id)
         for output, failure in zip(outputs, padded, strict=False)
     ]
 
 
-def _joined(path: str, extension: str, filename: str) -> list[str]:
+def _joined(path: str, extension: str, filename: str) -> list[Location]:
+    """Give each place; joined to a bucket alone, an extension would name another bucket, a stranger's."""
     tidy, inner = path.rstrip("/"), extension.strip("/")
     ways = (f"{tidy}/{inner}/{filename}", f"{path}{extension}/{filename}", f"{path}{extension}{filename}")
-    return list(dict.fromkeys(ways))
+    places = [Location.parse(way, "S3OutputPath") for way in dict.fromkeys(ways)]
+    return [place for place in places if place.bucket == places[0].bucket]

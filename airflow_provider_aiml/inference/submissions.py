@@ -7,9 +7,11 @@ into a trigger's kwargs.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location
@@ -21,6 +23,9 @@ LONGEST_INVOCATION = 3_600
 DEADLINE_MARGIN = 600
 """Seconds allowed on top: for the upload of the output, and for clocks that differ."""
 
+_HTTPS = re.compile(
+    r"https://((?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3([.-][a-z0-9-]+){0,2}\.amazonaws\.com(\.cn)?(/(?P<path>.*))?"
+)
 _ALLOWED = "what SageMakerInvokeEndpointAsyncOperator returns, an s3:// location, or a list of them"
 
 
@@ -63,6 +68,19 @@ class Submission:
             problem = Problem(f"{field}.deadline", f"a {type(deadline).__name__}", "a time in ISO 8601")
             raise RequestError("The deadline cannot be read", problems=(problem,)) from None
         return cls(AsyncInference.from_dict(facts, field), when.timestamp())
+
+
+def s3_uri(address: Any) -> Any:
+    """Write an S3 address that begins with https, which SageMaker takes as well, as s3:// URI.
+
+    :param address: ``https://bucket.s3.region.amazonaws.com/key``, ``https://s3.region.amazonaws.com/bucket/key``
+        or anything else, which is given back as it is.
+    """
+    found = _HTTPS.fullmatch(address) if isinstance(address, str) else None
+    if found is None:
+        return address
+    parts = (found["bucket"], unquote(found["path"] or ""))
+    return f"s3://{'/'.join(part for part in parts if part)}"
 
 
 def longest_deadline(now: float, ttl: int | None = None, invocation: int | None = None) -> float:

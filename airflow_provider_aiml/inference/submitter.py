@@ -30,7 +30,7 @@ from airflow_provider_aiml.inference.paid_submission import (
     uncertain_until,
     unused_ordinal,
 )
-from airflow_provider_aiml.inference.submissions import Submission, longest_deadline
+from airflow_provider_aiml.inference.submissions import Submission, longest_deadline, s3_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -264,14 +264,17 @@ class Submitter:
 
     def _look_at_predicted(self, places: list[AsyncInference], now: float) -> tuple[Look, Submission | None]:
         """Take an output that is where one was predicted; say what was seen at all these places."""
-        looks = []
+        looks: list[Look] = []
         for place in places:
-            looks.append(look(self.s3, place))
-            if looks[-1].seen is Seen.OUTPUT:
+            seen = look(self.s3, place)
+            if seen.seen is Seen.OUTPUT:
                 log.info("The output of an earlier try is at %s and nothing is sent", place.output_location)
-                return looks[-1], Submission(place, longest_deadline(now))
-            if looks[-1].seen is Seen.FORBIDDEN:
+                return seen, Submission(place, longest_deadline(now))
+            if seen.seen is Seen.FORBIDDEN:
+                if looks:  # the permissions of a task name the likeliest place, and need not name others
+                    continue
                 self._forbidden.append(place.output_location)
+            looks.append(seen)
         return combine(*looks), None
 
     def _write_down(self, found: LookBack, records: Mapping[str, SubmissionRecord], now: float) -> None:
@@ -369,8 +372,8 @@ def _surely_not_sent(future: Future[Mapping[str, Any]]) -> bool:
 def _submission(response: Mapping[str, Any], request: Mapping[str, Any], sent_at: float) -> Submission:
     facts = {
         "inference_id": response.get("InferenceId"),
-        "output_location": response["OutputLocation"],
-        "failure_location": response.get("FailureLocation"),
+        "output_location": s3_uri(response["OutputLocation"]),
+        "failure_location": s3_uri(response.get("FailureLocation")),
     }
     ttl, invocation = request.get("request_ttl_seconds"), request.get("invocation_timeout_seconds")
     return Submission(AsyncInference.from_dict(facts), longest_deadline(sent_at, ttl, invocation))

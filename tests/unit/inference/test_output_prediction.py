@@ -53,6 +53,35 @@ def test_an_endpoint_that_is_not_asynchronous_has_no_place(sagemaker: object) ->
         assert describe_output_base(sagemaker, "e") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "base"),
+    [
+        ("https://bucket.s3.us-east-1.amazonaws.com/out", "s3://bucket/out"),
+        ("https://s3.us-east-1.amazonaws.com/bucket/out", "s3://bucket/out"),
+        ("https://bucket.s3.amazonaws.com", "s3://bucket"),
+    ],
+)
+def test_a_path_that_begins_with_https_is_read_as_one_on_s3(sagemaker: object, path: str, base: str) -> None:
+    with stub(sagemaker, {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": path}}}):
+        assert describe_output_base(sagemaker, "e") == OutputBase(base)
+
+
+def test_a_path_that_cannot_be_read_counts_as_none_and_is_told(
+    sagemaker: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = {"S3OutputPath": "https://storage.example.com/out", "S3FailurePath": "s3://bucket/failed"}
+    with stub(sagemaker, {"AsyncInferenceConfig": {"OutputConfig": output}}):
+        assert describe_output_base(sagemaker, "e") is None
+    assert "S3OutputPath of endpoint e" in caplog.text
+
+
+def test_a_path_that_is_a_bucket_alone_leads_to_no_other_bucket() -> None:
+    found = candidates(OutputBase("s3://bucket", "s3://bucket"), "aiml/run", "name.out", "id")
+
+    assert [str(one.output_location) for one in found] == ["s3://bucket/aiml/run/name.out"]
+    assert [str(one.failure_location) for one in found] == ["s3://bucket/aiml/run/name.out"]
+
+
 def test_a_missing_permission_is_named_and_is_no_error(
     sagemaker: object, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,12 @@ import json
 import pytest
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference.outputs import AsyncInference, Location
-from airflow_provider_aiml.inference.submissions import Submission, longest_deadline, read_submissions
+from airflow_provider_aiml.inference.submissions import (
+    Submission,
+    longest_deadline,
+    read_submissions,
+    s3_uri,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +87,19 @@ def test_every_submission_survives_xcom(deadline, inference_id, failure):
     submission = Submission(AsyncInference(Location("b", "k"), failure, inference_id), deadline.timestamp())
 
     assert read_submissions([json.loads(json.dumps(submission.to_dict()))], now=NOW) == [submission]
+
+
+@pytest.mark.parametrize(
+    ("address", "uri"),
+    [
+        ("https://bucket.s3.us-east-1.amazonaws.com/out/x.out", "s3://bucket/out/x.out"),
+        ("https://my.bucket.s3.dualstack.eu-west-1.amazonaws.com/a%20b", "s3://my.bucket/a b"),
+        ("https://s3.cn-north-1.amazonaws.com.cn/bucket/x", "s3://bucket/x"),
+        ("https://s3-us-west-2.amazonaws.com/bucket/x", "s3://bucket/x"),
+        ("s3://bucket/x%20y", "s3://bucket/x%20y"),
+        ("https://example.com/s3.amazonaws.com/x", "https://example.com/s3.amazonaws.com/x"),
+        (None, None),
+    ],
+)
+def test_an_https_address_of_s3_is_read_as_its_uri(address: object, uri: object) -> None:
+    assert s3_uri(address) == uri

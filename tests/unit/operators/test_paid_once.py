@@ -483,6 +483,25 @@ def test_a_first_try_whose_look_s3_refuses_sends(endpoint):
     assert endpoint.request_counts()["sagemaker:InvokeEndpointAsync"] == 1
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_output_path_that_is_a_bucket_alone_sends_no_look_to_another_bucket(endpoint, store, kept):
+    endpoint.add_endpoint("bare", s3_output_path="s3://bucket")
+    if kept:
+        run(make(endpoint_name="bare", wait_for_completion=False), state_store=store)
+        forget_the_answer(store)
+
+    result = run(make(endpoint_name="bare", on_uncertain="invoke"), state_store=store, try_number=2)
+    assert result["output_location"].startswith("s3://bucket/aiml/")
+
+
+def test_a_refused_look_at_a_less_likely_place_is_no_missing_permission(endpoint, told):
+    endpoint.add_fault("s3:*", code="AccessDenied", status=403, key_prefix="outaiml", for_seconds=600)
+    endpoint.add_fault("s3:*", code="AccessDenied", status=403, key_prefix="erraiml", for_seconds=600)
+
+    run(make(), state_store=StateStore(), try_number=2)
+    assert "s3:ListBucket" not in told.text
+
+
 def test_names_of_the_user_are_kept_and_each_submission_gets_a_folder_of_its_own(endpoint, store):
     own = {"s3_output_path_extension": "mine/", "filename": "scores.json", "inference_id": "mine-7"}
     places = []

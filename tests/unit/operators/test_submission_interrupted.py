@@ -128,6 +128,21 @@ def test_a_request_whose_answer_cannot_be_read_was_sent_and_stays_in_doubt(store
     assert [record["state"] for record in records_in(store)] == ["asked"]
 
 
+def test_an_answer_that_names_its_places_by_https_is_no_doubt(store):
+    submission = Submitter(
+        task=TaskIdentity("dag", "run", "task", -1),
+        ledger=SubmissionLedger(TaskStatePages(store, None)),
+        s3=None,
+        send=lambda members: {"OutputLocation": "https://bucket.s3.us-east-1.amazonaws.com/out/x.out"},
+        predict=lambda names: [],
+        namable=NAMES,
+    )
+
+    submission.submit({"0" * 40: {}}, {"0" * 40: 1})
+    (record,) = records_in(store)
+    assert record["submission"]["output_location"] == "s3://bucket/out/x.out"
+
+
 def forget_the_answer(store):
     """Leave what a process leaves that was killed between its intent and SageMaker's answer."""
     for name, page in store.values.items():
