@@ -61,6 +61,9 @@ class _Text(str):
     def startsWith(self, start: str) -> bool:  # noqa: N802
         return self.startswith(start)
 
+    def indexOf(self, part: str, start: int = 0) -> int:  # noqa: N802
+        return self.find(part, max(start, 0))
+
     def endsWith(self, end: str) -> bool:  # noqa: N802
         return self.endswith(end)
 
@@ -186,7 +189,8 @@ def _parsed_template(template: str) -> Any:
     from airspeed import Template
     from airspeed.operators import ForeachDirective, _Element
 
-    parsed = Template(template)
+    # Airspeed knows the braces of #{else} and #{end} alone.
+    parsed = Template(re.sub(r"#\{(set|if|elseif|foreach)\}", r"#\1", template))
     parsed.ensure_compiled()
     elements: list[Any] = [parsed.root_element]
     while elements:

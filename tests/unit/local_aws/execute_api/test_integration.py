@@ -50,6 +50,8 @@ class TestTemplates:
             ("\"$input.params('l').replaceAll('([a-z]),', '<$1>')\"", "<a> <b>,"),
             ("\"$input.params('l').replaceAll('[ab]', '\\$')\"", "$, $,,"),
             ("[$input.params('l').replaceAll('[ab ]', '').split(',').size()]", [0]),
+            ("[$input.params('l').indexOf(','), $input.params('l').indexOf(',', 2)]", [1, 4]),
+            ("#{if}( $input.params('l') == 'x' )1#{else}2#{end}", 2),
         ],
     )
     def test_the_gateways_variables_are_there(self, rest_api, template, expected):
