@@ -107,11 +107,12 @@ def _foreign(element: Any) -> str | None:
 
 def _unknown_name(expression: Any) -> str | None:
     """Name a function of ``$util`` or ``$input`` that API Gateway does not have; airspeed writes nothing."""
-    known = _NAMES.get(getattr(getattr(expression, "part", None), "name", ""))
-    name = getattr(getattr(getattr(expression, "subexpression", None), "expression", None), "part", None)
-    if known is None or name is None or name.name in known:
+    if expression is None or expression.subexpression is None:
         return None
-    return f"${expression.part.name}.{name.name}"
+    owner, member = expression.part.name, getattr(expression.subexpression.expression, "part", None)
+    if owner not in _NAMES or member is None or member.name in _NAMES[owner]:
+        return None
+    return f"${owner}.{member.name}"
 
 
 def _bounded(calculate: Callable[..., Any], *around: Any) -> Any:

@@ -155,9 +155,9 @@ def test_what_is_the_callers_business_is_quoted(own: str) -> None:
 
 @given(st.text(), st.sampled_from(["", *THROTTLES]), st.text())
 def test_whatever_a_message_holds_the_body_is_json(before: str, throttle: str, after: str) -> None:
-    words = throttle if not before + after else f"{before} {throttle} {after}" if throttle else before + after
+    words = f"{before} {throttle} {after}" if before or after else throttle
     status, message = given_to_caller(400, {"message": words})
-    assert status == (429 if words.strip() == throttle != "" else 400)
+    assert status == (429 if words == throttle != "" else 400)
     assert message == words or "endpoint refused" in message or status == 429
 
 
