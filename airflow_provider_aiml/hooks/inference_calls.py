@@ -59,6 +59,7 @@ class _Call:
     :param sent: whether the last attempt left; it does not while its credentials cannot be had.
     :param received: the raw body that botocore parses; None where it gives the body as it is.
     :param headers: the headers that came with it.
+    :param files: what of the request is read while it is sent, and where each file stood at first.
     """
 
     model: Any
@@ -69,6 +70,14 @@ class _Call:
     started: float = field(default_factory=time.monotonic)
     received: bytes | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    files: list[tuple[Any, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files = [
+            (value, value.tell())
+            for value in self.request.values()
+            if hasattr(value, "seek") and hasattr(value, "tell")
+        ]
 
     @property
     def name(self) -> str:
@@ -97,6 +106,8 @@ class _Call:
     @contextmanager
     def attempt(self, quiet: bool) -> Iterator[None]:
         self.sent, self.received = False, None
+        for file, start in self.files:
+            file.seek(start)  # The attempt before has read it to its end.
         token = _current.set(self)
         try:
             with quiet_libraries(quiet):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import socket
@@ -216,6 +217,19 @@ def test_what_did_not_run_is_sent_again(call, sagemaker, wire, reply, code, stat
     assert answer["Body"] == b"[1]"
     assert len(wire.requests) == 3
     assert "attempt 3" in caplog.text
+
+
+@pytest.mark.parametrize("opened", [io.BytesIO, "file"])
+def test_a_file_is_sent_again_from_where_it_stood(call, sagemaker, wire, reply, tmp_path, opened):
+    wire.reply(reply(error="ThrottlingException"), reply(error="ThrottlingException"), reply(b"[1]"))
+    content = b'skipped {"instances": [1, 2, 3]}'
+    (tmp_path / "body").write_bytes(content)
+
+    with (tmp_path / "body").open("rb") if opened == "file" else opened(content) as body:
+        body.seek(8)
+        call.endpoint(sagemaker(), body=body)
+
+    assert [request.body for request in wire.requests] == [content[8:]] * 3
 
 
 def test_attempts_end(call, sagemaker, wire, reply):
