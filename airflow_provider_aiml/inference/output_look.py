@@ -111,13 +111,15 @@ def look(client: Any, inference: AsyncInference) -> Look:
         looks.append(head(client, place, found))
         if looks[-1].seen is found or (looks[-1].seen is Seen.FAULT and not unexplained(looks[-1])):
             return looks[-1]
-    for (place, found), seen in zip(places, looks, strict=True):
+    for at, ((place, found), seen) in enumerate(zip(places, list(looks), strict=True)):
         if found is Seen.OUTPUT or unexplained(seen):
             listed = _list_one(client, place, found)
             if listed.seen is found:
                 return listed
             if listed.seen is Seen.FAULT and (unexplained(seen) or of_whole_bucket(listed)):
                 return listed
+            if listed.seen is Seen.NOTHING and seen.seen is Seen.FORBIDDEN:
+                looks[at] = listed
     return combine(*looks)
 
 

@@ -32,6 +32,8 @@ class Step(StrEnum):
     SEND = "send"
     USE = "use"
     WAIT = "wait"
+    STOP = "stop"
+    """Neither: its time is over, and S3 does not say whether the output is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,11 @@ def step_after_look(record: SubmissionRecord, look: Look, now: float) -> Step:
     if look.seen is Seen.OUTPUT:
         return Step.USE
     expired = record.submission is not None and now >= record.submission.deadline
-    if look.seen is Seen.FAILURE or (expired and look.seen is not Seen.FAULT):
+    if look.seen is Seen.FAILURE:
         return Step.SEND
-    return Step.WAIT
+    if not expired:
+        return Step.WAIT
+    return Step.SEND if look.seen is Seen.NOTHING else Step.STOP
 
 
 def uncertain_until(

@@ -193,7 +193,10 @@ class Submitter:
             return Finding(record.ordinal)
         if record.submission is None:
             return self._find_uncertain(identity, request, record, now)
-        step = step_after_look(record, look(self.s3, record.submission.inference), now)
+        seen = look(self.s3, record.submission.inference)
+        step = step_after_look(record, seen, now)
+        if step is Step.STOP:
+            raise cannot_tell(seen)
         if step is Step.SEND:
             return Finding(record.ordinal + 1)
         log.info(
@@ -214,7 +217,8 @@ class Submitter:
         until = uncertain_until(record, self.on_uncertain, self.uncertain_timeout, now)
         if seen.seen is not Seen.FAILURE and until is not None and seen.code not in FATAL_CODES:
             return Finding(record.ordinal, places=places, until=until)
-        stop_if_unknown(seen)
+        if seen.seen is Seen.FAULT or (seen.seen is Seen.FORBIDDEN and self.on_uncertain == "wait"):
+            raise cannot_tell(seen)
         return Finding(record.ordinal + 1)
 
     def _look_at_first(
@@ -253,7 +257,8 @@ class Submitter:
             seen, taken = self._look_at_predicted(places, now)
             if taken is not None:
                 return Finding(ordinal, taken, there=True)
-            stop_if_unknown(seen)
+            if seen.seen is Seen.FAULT:
+                raise cannot_tell(seen)
             free = ordinal + 1 if seen.seen is Seen.FAILURE else free
         return Finding(free)
 
@@ -345,19 +350,17 @@ class Submitter:
         return {key: name for key, name in names.items() if key in self.namable}
 
 
-def stop_if_unknown(seen: Look) -> None:
-    """Stop before something is sent whose output may be there, for S3 could not say.
+def cannot_tell(seen: Look) -> OutputUnreadableError:
+    """Say why nothing is sent: the output may be there, and S3 could not say.
 
-    :param seen: what was seen where the output would be.
-    :raises OutputUnreadableError: S3 could not be asked.
+    :param seen: what was seen where the output would be: a fault, or a 403.
     """
-    if seen.seen is not Seen.FAULT:
-        return
-    raise OutputUnreadableError(
+    denied = "allow s3:GetObject on the outputs and s3:ListBucket on their bucket"
+    return OutputUnreadableError(
         "S3 cannot be asked whether an output of an earlier try is there; nothing was sent",
         code=seen.code,
         retryable=seen.code not in FATAL_CODES,
-        hint=FATAL_CODES.get(seen.code or ""),
+        hint=denied if seen.seen is Seen.FORBIDDEN else FATAL_CODES.get(seen.code or ""),
     )
 
 

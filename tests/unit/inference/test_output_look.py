@@ -72,7 +72,7 @@ def looked(inference: AsyncInference, *planned: BaseException | str | None) -> t
         ([aws_error("400")] * 2 + [None] * 2, Look(Seen.FAULT, "400"), 4),
         ([aws_error("403")] * 2 + ["out/a"], Look(Seen.OUTPUT), 3),
         ([aws_error("403")] * 2 + ["out/abc", "err/a"], Look(Seen.FAILURE), 4),
-        ([aws_error("403")] * 2 + ["out/abc", "err/abc"], Look(Seen.FORBIDDEN, "403"), 4),
+        ([aws_error("403")] * 2 + ["out/abc", "err/abc"], Look(Seen.NOTHING), 4),
         ([ABSENT, ABSENT, "out/a"], Look(Seen.OUTPUT), 3),
         ([aws_error("403")] * 2 + [aws_error("InternalError")], Look(Seen.FAULT, "InternalError"), 3),
         ([ABSENT, ABSENT, aws_error("InternalError")], Look(Seen.NOTHING), 3),

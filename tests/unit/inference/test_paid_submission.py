@@ -39,8 +39,8 @@ tasks = st.builds(TaskIdentity, names, names, names, st.integers(-1, 10_000))
         (Seen.FORBIDDEN, NOW, Step.WAIT),
         (Seen.FAULT, NOW, Step.WAIT),
         (Seen.NOTHING, NOW + 100, Step.SEND),
-        (Seen.FORBIDDEN, NOW + 100, Step.SEND),
-        (Seen.FAULT, NOW + 100, Step.WAIT),
+        (Seen.FORBIDDEN, NOW + 100, Step.STOP),
+        (Seen.FAULT, NOW + 100, Step.STOP),
     ],
 )
 def test_what_was_submitted_is_used_awaited_or_sent_again(seen: Seen, now: float, step: Step) -> None:

@@ -333,6 +333,51 @@ def test_what_s3_cannot_tell_of_is_not_sent_again(endpoint, store, s3, kept):
     assert bought(endpoint) == 1
 
 
+def let_the_deadline_pass(store):
+    """Leave what was submitted with a deadline that is over."""
+    for name, page in store.values.items():
+        records = json.loads(page)
+        for one in records.values():
+            one["submission"]["deadline"] = "2026-01-01T00:00:00+00:00"
+        store.values[name] = json.dumps(records)
+
+
+@pytest.mark.parametrize("after", [let_the_deadline_pass, forget_the_answer])
+def test_an_output_that_s3_does_not_let_be_seen_is_not_bought_again(endpoint, store, after):
+    run(make(), state_store=store)
+    after(store)
+    endpoint.add_fault("s3:*", code="AccessDenied", status=403, for_seconds=600)
+
+    with pytest.raises(OutputUnreadableError, match="nothing was sent") as failure:
+        run(make(uncertain_timeout=0), state_store=store, try_number=2)
+    assert failure.value.retryable
+    assert "s3:GetObject" in failure.value.hint
+    assert "s3:ListBucket" in failure.value.hint
+    endpoint.clear_faults()
+    run(make(uncertain_timeout=0), state_store=store, try_number=3)
+    assert bought(endpoint) == 1
+
+
+def test_a_failure_that_can_be_read_is_sent_again_though_a_403_hides_the_output(endpoint, store):
+    with pytest.raises(ModelFailedError):
+        run(make(endpoint_name="rejecting"), state_store=store)
+    let_the_deadline_pass(store)
+    endpoint.add_fault("s3:*", code="AccessDenied", status=403, key_prefix="out/", for_seconds=600)
+
+    with pytest.raises(ModelFailedError):
+        run(make(endpoint_name="rejecting"), state_store=store, try_number=2)
+    assert bought(endpoint, "rejecting") == 2
+
+
+def test_what_is_not_there_by_list_is_sent_again_though_head_answers_403(endpoint, store):
+    run(make(endpoint_name="stuck", wait_for_completion=False), state_store=store)
+    let_the_deadline_pass(store)
+    endpoint.add_fault("s3:HEAD", code="AccessDenied", status=403, for_seconds=600)
+
+    again = run(make(endpoint_name="stuck", wait_for_completion=False), state_store=store, try_number=2)
+    assert again["inference_id"].endswith("-2")
+
+
 def test_a_fault_of_s3_does_not_end_the_time_of_doubt(endpoint, store, queue_is_empty):
     run(make(endpoint_name="slow", wait_for_completion=False), state_store=store)
     forget_the_answer(store)
