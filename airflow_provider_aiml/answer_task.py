@@ -79,17 +79,29 @@ class ResultTask(AwsTask):
 
         :param result: the whole result, or a list of them. Where the answer is kept at ``output_uri`` and no
             expression asks for it, its :attr:`body_keys` do not go to XCom.
+        :raises ResponseError: the expression does not fit it, or XCom cannot carry what it gives. The error's
+            ``partial_body`` is the whole result as JSON, for it may be kept nowhere else.
+        """
+        try:
+            given = self.picked(result)
+            self.mind_xcom(given)
+        except ResponseError as error:
+            error.partial_body = _written(result)
+            raise
+        return given
+
+    def picked(self, result: Any) -> Any:
+        """Give the part of the result that goes to XCom.
+
+        :param result: the whole result, or a list of them.
         """
         if self.result_expression:
-            given = apply_expression(self.result_expression, result, log_payloads=self.log_payloads)
-        elif not self.output_uri:
-            given = self.default_result(result)
-        elif isinstance(result, list):
-            given = [self._without_body(one) for one in result]
-        else:
-            given = self._without_body(result)
-        self.mind_xcom(given)
-        return given
+            return apply_expression(self.result_expression, result, log_payloads=self.log_payloads)
+        if not self.output_uri:
+            return self.default_result(result)
+        if isinstance(result, list):
+            return [self._without_body(one) for one in result]
+        return self._without_body(result)
 
     def place(self, context: Context, uri: str, identity: str, *, own: bool = False) -> AnswerStore:
         """Give a place that keeps one answer.
@@ -146,6 +158,14 @@ class ResultTask(AwsTask):
         if self.output_uri:
             hint = "the answer is kept at output_uri: let result_expression pick what XCom carries"
         raise ResponseError(f"XCom cannot carry the result: {problem.field} is {problem.found}", hint=hint)
+
+
+def _written(result: Any) -> bytes | None:
+    """Write a result as Python's JSON, NaN included; None where even that has no form for it."""
+    try:
+        return json.dumps(result, default=str).encode()
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 class PaidTask(ResultTask):

@@ -192,17 +192,16 @@ class ConverseTask(StreamedTask):
             store = self.store(context, identity)
             if outcome is None:
                 outcome = self._hold(context, identity, plan, store)
-                self._append(plan, outcome)
+                plan.talk.append([*to_json(plan.said[-1:]), *outcome.said], outcome.to_record())
             result = mended(self._result(plan, outcome))
             if store is not None:
                 result["output_uri"] = store.uri
             return self.give(result)
 
-    def give(self, result: Any) -> Any:
-        """Pick what goes to XCom: with a schema the validated object."""
+    def picked(self, result: Any) -> Any:
+        """Give what goes to XCom: with a schema the validated object."""
         if self.output_schema is None or self.result_expression:
-            return super().give(result)
-        self.mind_xcom(result["output"])
+            return super().picked(result)
         return result["output"]
 
     def _plan(self, task: TaskIdentity) -> Plan:
@@ -309,9 +308,6 @@ class ConverseTask(StreamedTask):
         self.log.info("%s holds the answer of an earlier try; nothing is sent", self.history_uri)
         return Outcome.from_record(turn.record, list(turn.messages[len(plan.said[-1:]) :]))
 
-    def _append(self, plan: Plan, outcome: Outcome) -> None:
-        plan.talk.append([*to_json(plan.said[-1:]), *outcome.said], outcome.to_record())
-
     def _hold(self, context: Context, identity: str, plan: Plan, store: AnswerStore | None) -> Outcome:
         """Hold the conversation to its end, from where an earlier try stopped."""
         from airflow_provider_aiml.inference.turn_store import TurnStore
@@ -329,13 +325,13 @@ class ConverseTask(StreamedTask):
             stop_if_orphaned(context, identity)
             return self.converse(request)
 
-        loop = self._loop(plan, converse, turns.save)
         try:
-            outcome = loop.run(progress)
+            outcome = self._loop(plan, converse, turns.save).run(progress)
         except BaseException as error:
             turns.keep_partial(getattr(error, "partial_body", None))
             if isinstance(error, ResponseError):
                 turns.finish(progress)
+            progress.join(error, identity)
             raise
         turns.finish(progress)
         return outcome

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from airflow_provider_aiml.exceptions import StoredAnswerError
+from airflow_provider_aiml.exceptions import InferenceError, StoredAnswerError
 from airflow_provider_aiml.inference.conversation import carried, from_json, json_bytes, reply_of
 
 __all__ = ["Progress", "Turn"]
@@ -77,6 +77,18 @@ class Progress:
     def count(self, kind: Kind) -> int:
         """Count the turns that were answered with this kind of reply."""
         return sum(1 for turn in self.turns if turn.kind == kind)
+
+    def join(self, error: BaseException, identity: str) -> None:
+        """Give an error the turns so far: whatever became of the next one, these were paid for.
+
+        :param error: what ended the conversation; one that has a result or a part of its own keeps that.
+        :param identity: who asked what.
+        """
+        if not self.turns or not isinstance(error, InferenceError):
+            return
+        error.may_have_been_billed = True
+        if getattr(error, "result", None) is None and error.partial_body is None:
+            error.partial_body = self.to_json(identity)
 
     def to_json(self, identity: str) -> bytes:
         """Write it down.

@@ -480,6 +480,9 @@ def test_what_xcom_cannot_carry_is_said_in_words_and_not_tried_again(endpoint, u
     assert caught.value.may_have_been_billed
     assert "output_uri" in caught.value.hint
     assert "decode=False" in caught.value.hint
+    assert json.loads(caught.value.partial_body)["content_type"], (
+        "the answer was paid for and is kept nowhere"
+    )
 
 
 @pytest.mark.parametrize("unfit", UNFIT)
@@ -492,6 +495,13 @@ def test_a_kept_answer_that_xcom_cannot_carry_costs_nothing_again(endpoint, unfi
     assert run(make(**request, result_expression="length(body)")) > 0
     assert isinstance(run(make(**request, result_expression="body", decode=False)), str)
     assert len(endpoint.invocations("echo")) == 1
+
+
+def test_an_answer_that_the_expression_does_not_fit_is_a_part_of_the_error(endpoint):
+    with pytest.raises(ResponseError, match="result_expression does not fit") as caught:
+        run(make(output_uri=None, result_expression="length(body.a)"))
+
+    assert json.loads(caught.value.partial_body)["body"] == {"a": 1}
 
 
 def test_a_task_that_pushes_no_xcom_may_give_what_xcom_cannot_carry(endpoint):

@@ -3,7 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow_provider_aiml.exceptions import ResponseError, StoredAnswerError
+from airflow_provider_aiml.exceptions import (
+    AnswerStoppedError,
+    BusyError,
+    ResponseError,
+    StoredAnswerError,
+)
 from airflow_provider_aiml.inference.turns import FORMAT, Progress, Turn
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +44,20 @@ def test_the_status_of_a_result_is_written_down_and_not_sent_for_not_every_model
     sent = answered.messages()[1]["content"]
     assert sent == [{"toolResult": {k: result[k] for k in ("toolUseId", "content")}}, {"text": "status"}]
     assert b'"status": "error"' in answered.to_json("me")
+
+
+def test_an_error_gets_the_turns_before_it_unless_it_has_a_part_or_a_result_of_its_own():
+    first, cut = BusyError("later"), ResponseError("cut", partial_body=b"part")
+    stopped = AnswerStoppedError("stopped", result={"text": "a"})
+
+    Progress().join(first, "me")
+    assert not first.may_have_been_billed
+    for error in (first, cut, stopped, KeyError()):
+        Progress([Turn(RESPONSE)]).join(error, "me")
+
+    assert first.may_have_been_billed
+    assert json.loads(first.partial_body)["turns"][0]["response"] == RESPONSE
+    assert (cut.partial_body, stopped.partial_body) == (b"part", None)
 
 
 def test_a_response_without_a_message_is_an_error_that_says_so():

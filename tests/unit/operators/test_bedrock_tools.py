@@ -243,6 +243,21 @@ class TestTools:
 
         assert len(asked(aws)) == 3
 
+    def test_a_later_turn_that_fails_gives_those_before_it_with_its_error(self, aws):
+        class Busy(BedrockConverseOperator):
+            def converse(self, request):
+                if len(request["messages"]) > 1:
+                    raise BusyError("later")
+                return super().converse(request)
+
+        with pytest.raises(BusyError) as caught:
+            run(Busy(task_id="talk", model_id=CLAUDE, message=TWO_CALLS, tools=[add]))
+
+        assert caught.value.may_have_been_billed
+        (turn,) = json.loads(caught.value.partial_body)["turns"]
+        assert turn["reply"][0]["toolResult"]["content"] == [{"json": {"result": 3}}]
+        assert "partial" not in str(caught.value)
+
     def test_turns_that_cannot_be_read_are_never_bought_again_in_silence(self, aws, s3):
         s3.put_object(Bucket="bucket", Key="answers/one.json.turns.json", Body=b"{cut")
 
