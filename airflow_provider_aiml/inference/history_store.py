@@ -219,9 +219,17 @@ def _turn(turn: Any, place: Place, index: int) -> HistoryTurn:
         raise _unfit(place, f"a history whose turn {index} is none", "turns with identity and messages")
     record = turn.get("record")
     from_json(turn["messages"])
-    return HistoryTurn(
-        turn["identity"], tuple(turn["messages"]), record if isinstance(record, Mapping) else {}
-    )
+    messages = tuple(_in_blocks(message) for message in turn["messages"])
+    return HistoryTurn(turn["identity"], messages, record if isinstance(record, Mapping) else {})
+
+
+def _in_blocks(message: Any) -> Any:
+    """Give a message whose text stands for a block, as people write it by hand, with the block itself."""
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if not isinstance(content, (str, list)):
+        return message
+    blocks = [content] if isinstance(content, str) else content
+    return {**message, "content": [{"text": one} if isinstance(one, str) else one for one in blocks]}
 
 
 def _unfit(place: Place, found: str, allowed: str) -> RequestError:
