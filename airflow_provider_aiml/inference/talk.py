@@ -95,13 +95,9 @@ class Talk:
         known = [_source(block) for block in self._attachments()]
         within = message if isinstance(message, (list, tuple)) else ()
         own = {"content": [block for block in within if isinstance(block, Mapping)]}
-        given = attach(document_names([*self.said, own]))
+        given: list[Block] = from_json(attach(document_names([*self.said, own])))
         fresh = [block for block in given if _source(block) not in known]
-        if len(fresh) < len(given):
-            log.info(
-                "%d of what is attached stand in the conversation already, and are not attached again",
-                len(given) - len(fresh),
-            )
+        self._tell_of([block for block in given if _source(block) in known])
         if given and not fresh and message is None:
             return [{"text": ATTACHED_TEXT}]
         content = attached(message, fresh)
@@ -111,6 +107,20 @@ class Talk:
                 "refuse: answer the call first, and give it with the next message"
             )
         return content
+
+    def _tell_of(self, left_out: Sequence[Block]) -> None:
+        if left_out:
+            log.info(
+                "%d of what is attached stand in the conversation already, and are not attached again",
+                len(left_out),
+            )
+        located = sum("s3Location" in (_source(block) or ()) for block in left_out)
+        if located and not self.resend:
+            log.warning(
+                "%d of these are known by their location alone: if something else lies there by now, "
+                "resend_documents=True lets the model read it",
+                located,
+            )
 
     def _attachments(self) -> list[Block]:
         return [
