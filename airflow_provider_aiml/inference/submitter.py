@@ -304,12 +304,13 @@ class Submitter:
             # futures.wait() holds the lock of every future for a moment: interrupted there, none could end.
             for _ in sent:
                 ended.get()
+            submissions, failures = self._write_answers(requests, wave, sent, asked_at)
         except BaseException:  # the task's time is over: what is under way ends, and nothing more begins
             for future in sent.values():
                 future.cancel()
+            # Again, if need be: it may have been the writing that was interrupted.
             self._write_answers(requests, wave, sent, asked_at)
             raise
-        submissions, failures = self._write_answers(requests, wave, sent, asked_at)
         if failures:
             raise failures[0]
         return submissions

@@ -113,6 +113,30 @@ def test_what_is_under_way_when_the_tasks_time_is_over_is_written_down_and_nothi
     assert states == {"submitted": SENDERS - 1, "asked": 1, "refused": WAVE - SENDERS}
 
 
+def test_answers_whose_writing_is_interrupted_are_written_once_more(store, time_over):
+    class Interrupted(TaskStatePages):
+        def put(self, name, value):
+            if any(record["state"] == "submitted" for record in value.values()) and not rung:
+                rung.append(name)
+                time_over()
+            super().put(name, value)
+
+    rung = []
+    submission = Submitter(
+        task=TaskIdentity("dag", "run", "task", -1),
+        ledger=SubmissionLedger(Interrupted(store, None)),
+        s3=None,
+        send=lambda members: {"OutputLocation": f"s3://bucket/out/{members['inference_id']}"},
+        predict=lambda names: [],
+        namable=NAMES,
+    )
+    requests = {f"{number:02}{'0' * 38}": {} for number in range(20)}
+
+    with pytest.raises(TimeOverError):
+        submission.submit(requests, dict.fromkeys(requests, 1))
+    assert Counter(record["state"] for record in records_in(store)) == {"submitted": 20}
+
+
 def test_a_request_whose_answer_cannot_be_read_was_sent_and_stays_in_doubt(store):
     submission = Submitter(
         task=TaskIdentity("dag", "run", "task", -1),
