@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.described import describe
-from airflow_provider_aiml.inference.json_text import MalformedError
+from airflow_provider_aiml.inference.json_text import MalformedError, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,8 @@ class _Lines(list[str]):
 def to_csv(rows: Sequence[Any], *, header: bool) -> str:
     """Write rows, each ended by a line feed.
 
-    :param rows: lists or tuples of cells, which get no header; or dicts, all with the keys of the first.
+    :param rows: lists or other sequences of cells, which get no header; or dicts, all with the keys of the
+        first.
     :param header: write the keys of dicts first. A model that takes no header then fails loudly, whereas one
         that wants it and gets none would take a record for it and silently give one answer less.
     :raises PayloadError: naming the row and cell that do not fit.
@@ -67,7 +68,7 @@ def from_csv(text: str) -> list[list[str]]:
 
 
 def _values(row: Any, names: list[Any] | None, index: int) -> Sequence[Any]:
-    if names is None and isinstance(row, (list, tuple)):
+    if names is None and is_list(row):
         return row
     if names is not None and isinstance(row, dict) and row.keys() == set(names):
         return [row[name] for name in names]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.described import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = [
     "MalformedError",
@@ -23,6 +24,7 @@ __all__ = [
     "from_json_lines",
     "is_json",
     "is_json_lines",
+    "is_list",
     "misfit",
     "to_json",
     "to_json_lines",
@@ -44,12 +46,14 @@ class MalformedError(ValueError):
 def to_json(value: Any, where: str = "payload") -> str:
     """Write one JSON text.
 
-    :param value: made of None, bool, int, float, str, list, tuple and dict.
+    :param value: made of None, bool, int, float, str, dict, and lists or other sequences.
     :param where: what the error calls the value.
     :raises PayloadError: naming the place and type of what JSON has no form for, NaN and infinities included.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain_list
+        )
     except (TypeError, ValueError, RecursionError):
         problem = misfit(value, where) or Problem(where, "not JSON", _ALLOWED)
         hint = "Turn it into JSON's own types first, with .isoformat(), float(), list() or .tolist()."
@@ -59,7 +63,7 @@ def to_json(value: Any, where: str = "payload") -> str:
 def to_json_lines(value: Any) -> str:
     """Write one JSON text per record and line; a dict is a single record.
 
-    :param value: a list or tuple of records, or one dict.
+    :param value: a list or other sequence of records, or one dict.
     :raises PayloadError: as :func:`to_json`.
     """
     records = [value] if isinstance(value, dict) else value
@@ -113,14 +117,22 @@ def from_json_lines(text: str) -> list[Any]:
     return records
 
 
-def misfit(value: Any, where: str, *, sequences: tuple[type, ...] = (list, tuple)) -> Problem | None:
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Tell whether a value counts as a list: any sequence that is no text and no bytes.
+
+    So does what mapped tasks gave, which Airflow fetches item by item.
+    """
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+
+
+def misfit(value: Any, where: str, *, nests: Callable[[Any], bool] = is_list) -> Problem | None:
     """Find the first thing that JSON has no form for. Its place is told by number: ``payload[value 0][3]``.
 
     :param value: anything, also something that contains itself.
     :param where: what to call ``value``.
-    :param sequences: the types that count as a list.
+    :param nests: whether a value counts as a list.
     """
-    return _first_fault(value, where, sequences, _fault)
+    return _first_fault(value, where, nests, _fault)
 
 
 def uncarried(value: Any, where: str) -> Problem | None:
@@ -128,11 +140,11 @@ def uncarried(value: Any, where: str) -> Problem | None:
 
     That is the way of Airflow's XCom. The place is told as by :func:`misfit`.
     """
-    return _first_fault(value, where, (list, tuple), _uncarried_fault)
+    return _first_fault(value, where, is_list, _uncarried_fault)
 
 
 def _first_fault(
-    value: Any, where: str, sequences: tuple[type, ...], fault_of: Callable[[Any], str | None]
+    value: Any, where: str, listed: Callable[[Any], bool], fault_of: Callable[[Any], str | None]
 ) -> Problem | None:
     # Not recursive: a deep value may be met on a deep stack.
     waiting: list[Iterator[_Part]] = [iter([(where, value, True)])]
@@ -140,7 +152,7 @@ def _first_fault(
         place, part, nests = next(waiting[-1], (None, None, False))
         if place is None:
             waiting.pop()
-        elif nests and isinstance(part, (dict, *sequences)):
+        elif nests and (isinstance(part, dict) or listed(part)):
             waiting.append(_contents(part, place))
             if len(waiting) > _DEEPEST:
                 return Problem(where, f"nested deeper than {_DEEPEST} levels", _ALLOWED)
@@ -169,6 +181,12 @@ def _on_one_line(text: str) -> str:
     for bare, escaped in _LINE_BREAKS.items():
         text = text.replace(bare, escaped)
     return text
+
+
+def _plain_list(value: Any) -> list[Any]:
+    if is_list(value):
+        return list(value)
+    raise TypeError
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -175,9 +175,9 @@ def _encoding(bare: str) -> Encoding:
 def _written(payload: Any, encoding: Encoding, content_type: str, parameters: dict[str, str]) -> str:
     if encoding == "json":
         return json_text.to_json(payload)
-    if encoding == "jsonlines" and isinstance(payload, (list, tuple, dict)):
+    if encoding == "jsonlines" and (isinstance(payload, dict) or json_text.is_list(payload)):
         return json_text.to_json_lines(payload)
-    if encoding == "csv" and isinstance(payload, (list, tuple)):
+    if encoding == "csv" and json_text.is_list(payload):
         return csv_text.to_csv(payload, header=parameters.get("header", "").lower() != "absent")
     raise _unfit(payload, encoding)
 

@@ -241,15 +241,19 @@ class BlobCheck:
 class DocumentCheck:
     """Any JSON. Keys in it are the caller's own words, so places are named by number.
 
-    A tuple is none, since botocore takes none here.
+    Of sequences only a list is, since botocore takes no other here.
     """
 
     allowed: str = "any JSON"
 
     def check(self, value: Any, where: str, run: Run) -> None:
         """Check that all of it can be JSON; the first thing that cannot is enough."""
-        if (problem := misfit(value, where, sequences=(list,))) is not None:
+        if (problem := misfit(value, where, nests=_is_plain_list)) is not None:
             run.problems.append(problem)
+
+
+def _is_plain_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import datetime
 import decimal
 import io
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -185,6 +186,43 @@ def test_what_contains_itself_or_is_nested_too_deeply_is_refused() -> None:
         deep = [deep]
     for payload in (cycle, deep, {"a": cycle}):
         assert "nested deeper than 500 levels" in str(refused(payload, "application/json"))
+
+
+class Gathered(Sequence[Any]):
+    """As Airflow gives what mapped tasks returned: a sequence that fetches its items."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+
+@pytest.mark.parametrize(
+    ("payload", "content_type", "body"),
+    [
+        (Gathered([1, 2], [3, 4]), "application/json", b"[[1,2],[3,4]]"),
+        ({"instances": Gathered(Gathered(1), "a")}, "application/json", b'{"instances":[[1],"a"]}'),
+        (Gathered({"a": 1}, Gathered(2)), "application/jsonlines", b'{"a":1}\n[2]\n'),
+        (Gathered(Gathered(1, "a"), [2, "b"]), "text/csv", b"1,a\n2,b\n"),
+        (Gathered({"a": 1}, {"a": 2}), "text/csv", b"a\n1\n2\n"),
+        (Gathered(), "text/csv", b""),
+    ],
+    ids=str,
+)
+def test_what_mapped_tasks_gave_is_a_list(payload: Any, content_type: str, body: bytes) -> None:
+    assert encode(payload, content_type) == body
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/jsonlines"])
+def test_a_fault_in_what_mapped_tasks_gave_is_named_by_place(content_type: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        encode(Gathered([1], [object()]), content_type)
+
+    assert caught.value.problems[0].field == "payload[1][0]"
 
 
 def test_an_int_of_too_many_digits_is_refused() -> None:
