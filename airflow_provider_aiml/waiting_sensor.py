@@ -14,7 +14,7 @@ from airflow_provider_aiml.aws_task import AwsTask, deferrable_default
 from airflow_provider_aiml.exceptions import InferenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow.sdk import Context
 
@@ -60,7 +60,7 @@ class WaitingSensor(AwsTask, BaseSensorOperator):
 
     @abstractmethod
     def hand_over(self) -> NoReturn:
-        """Leave the wait to the triggerer, by :attr:`schedule`."""
+        """Leave the wait to the triggerer, by :attr:`schedule`, and :attr:`ends_at` to who goes on then."""
 
     def execute(self, context: Context) -> Any:
         """Begin, then look."""
@@ -94,6 +94,33 @@ class WaitingSensor(AwsTask, BaseSensorOperator):
         if self.deferrable:
             self.hand_over()
         return False
+
+    def conclude_deferred(self, conclude: Callable[[], Any], ends_at: float | None) -> Any:
+        """Give the result after a deferral; with ``silent_fail`` a fault on the way to it is waited out.
+
+        In the other modes Airflow's loop does so: it looks again until the sensor's own time is over.
+
+        :param conclude: gives it, or raises.
+        :param ends_at: the end of the wait as it was when it was deferred; None where that is not known.
+        """
+        with self.careful():
+            try:
+                return conclude()
+            except InferenceError as error:
+                if not (self.silent_fail and error.retryable):
+                    raise
+                self._defer_again(error, ends_at)
+
+    def _defer_again(self, error: InferenceError, ends_at: float | None) -> NoReturn:
+        self.log.error("There is no result yet, and silent_fail lets the wait go on: %s", error)
+        self.started = time.time() if ends_at is None else ends_at - float(self.timeout)
+        # What is awaited may be there already, so the triggerer would not pause.
+        pause = min(self.poke_interval, LONGEST_FAULT_PAUSE)
+        if time.time() + pause > self.ends_at:
+            raise self.overdue(error)
+        time.sleep(pause)
+        self.begin(resumed=True)
+        self.hand_over()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral, however it ended; the flags mean what they mean in the other modes."""

@@ -84,16 +84,19 @@ class BedrockAsyncInvokeSensor(WaitingSensor, InvocationTask):
         self.defer(
             trigger=self.make_trigger(self._arns, **self.schedule),
             method_name="execute_complete",
+            kwargs={"ends_at": self.ends_at},
             timeout=deferral_timeout(self.ends_at),
         )
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, ends_at: float | None = None
+    ) -> Any:
         """Go on after the deferral.
 
         :param event: what the trigger said.
+        :param ends_at: the end of the wait, in seconds since the epoch.
         """
-        with self.careful():
-            return self.conclude_event(event, several=self._several)
+        return self.conclude_deferred(lambda: self.conclude_event(event, several=self._several), ends_at)
 
     def failure(self, error: InferenceError, arn: str | None) -> InferenceError:
         """Say that a failed invocation stays failed, however often it is asked for."""

@@ -143,16 +143,19 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         self.defer(
             trigger=self.make_trigger(self._submissions, **self.schedule),
             method_name="execute_complete",
+            kwargs={"ends_at": self.ends_at},
             timeout=deferral_timeout(end_of_wait(self._submissions, self.ends_at)),
         )
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, ends_at: float | None = None
+    ) -> Any:
         """Go on after the deferral.
 
         :param event: what the trigger said.
+        :param ends_at: the end of the wait, in seconds since the epoch.
         """
-        with self.careful():
-            return self.conclude_event(event, several=self._several)
+        return self.conclude_deferred(lambda: self.conclude_event(event, several=self._several), ends_at)
 
     def explained(self, message: str) -> str:
         """Add the permission that may be missing to a time-out's message."""

@@ -90,7 +90,16 @@ def drive(make, then=lambda: None):
             task = make()
         except TaskDeferred as deferral:
             then()
+            return go_on(make, deferral)
+
+
+def go_on(make, deferral):
+    """Resume a sensor until it defers no more."""
+    while True:
+        try:
             return resume(make(), deferral, event_of(deferral.trigger))
+        except TaskDeferred as again:
+            deferral = again
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -143,6 +152,52 @@ def test_a_flag_means_the_same_in_every_mode(aws, s3, monkeypatch, mode, flag, e
         assert isinstance(caught.value, AirflowFailException) is issubclass(wanted, CANNOT_BE_RETRIED)
     if wanted is ModelFailedError:
         assert "The model said: out of memory" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("wish", [{"result": "body"}, {"output_uri": "s3://bucket/copies/"}], ids=str)
+def test_a_flag_means_the_same_where_an_output_that_is_there_cannot_be_read(aws, s3, mode, flag, wish):
+    wanted = {"none": OutputUnreadableError, "soft_fail": OutputUnreadableError, "never_fail": SKIP}.get(flag)
+    settings = {"output_location": "s3://bucket/out/1", "poke_interval": 0.05, "timeout": 60, **wish}
+
+    def then():
+        s3.put_object(Bucket="bucket", Key="out/1", Body=b'{"a": 1}', ContentType="application/json")
+        aws.add_fault("s3:GET", code="InvalidRequest", status=400, count=1, key_prefix="out/")
+
+    def end():
+        return drive(
+            lambda: SageMakerAsyncInferenceSensor(task_id="wait", **settings, **MODES[mode], **FLAGS[flag]),
+            then,
+        )
+
+    if wanted is None:
+        assert end()["status"] == "completed"
+        return
+    with pytest.raises(wanted):
+        end()
+
+
+def test_a_wait_that_is_deferred_again_ends_when_it_would_have(aws, s3):
+    aws.add_fault("s3:GET", code="InvalidRequest", status=400, for_seconds=60, key_prefix="out/")
+    settings = {
+        "output_location": "s3://bucket/out/1",
+        "result": "body",
+        "poke_interval": 0.05,
+        "timeout": 60,
+    }
+    task = SageMakerAsyncInferenceSensor(task_id="w", deferrable=True, silent_fail=True, **settings)
+    with pytest.raises(TaskDeferred) as first:
+        run(task)
+    s3.put_object(Bucket="bucket", Key="out/1", Body=b"{}")
+
+    with pytest.raises(TaskDeferred) as second:
+        resume(task, first.value, event_of(first.value.trigger))
+
+    ends = [deferred.value.trigger.serialize()[1]["timeout_at"] for deferred in (first, second)]
+    assert ends[0] == pytest.approx(ends[1])
+    with pytest.raises(AirflowSensorTimeout):
+        task.execute_complete({}, event_of(second.value.trigger), ends_at=ends[0] - 60)
 
 
 AWAITED = {
