@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_aiml.exceptions import StoredAnswerError
 from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, fault_code
+from airflow_provider_aiml.inference.outputs import FATAL_CODES
 from airflow_provider_aiml.inference.paid_submission import SubmissionRecord
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class ObjectPages:
             code = fault_code(error)
             if code in ABSENT_CODES:
                 return None
+            if code is not None and code in FATAL_CODES:
+                why = FATAL_CODES[code].partition(";")[0]  # What follows is of an endpoint's output.
+                raise _unusable("read", error, f"correct upload_to: {why}") from error
             if code in DENIED_CODES:
                 hint = (
                     f"allow s3:GetObject on {self.folder}/* and s3:ListBucket on the bucket for that prefix: "
@@ -185,5 +189,6 @@ def _unusable(verb: str, error: Exception, hint: str | None = None) -> StoredAns
     return StoredAnswerError(
         f"The record of what was submitted cannot be {verb}: {fault_code(error) or type(error).__name__}",
         code=fault_code(error),
+        retryable=fault_code(error) not in FATAL_CODES,
         hint=f"{hint}; {why}" if hint else why,
     )

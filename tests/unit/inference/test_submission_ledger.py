@@ -112,8 +112,11 @@ def test_a_place_that_cannot_be_read_is_an_error_and_not_an_absent_record(aws: L
     )
     ledger = SubmissionLedger(ObjectPages(client, Location("no-such-bucket", "inputs/task")))
 
-    with pytest.raises(StoredAnswerError, match="NoSuchBucket"):
+    with pytest.raises(
+        StoredAnswerError, match=r"NoSuchBucket.*upload_to: the bucket does not exist"
+    ) as failure:
         ledger.read([FIRST], now=0)
+    assert not failure.value.retryable
 
 
 def test_a_page_that_is_no_mapping_counts_as_empty() -> None:
