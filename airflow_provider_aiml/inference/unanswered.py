@@ -150,7 +150,8 @@ def _never_connected(error: BaseException) -> bool:
 
     An error's name says little. aiobotocore calls every lost connection ``EndpointConnectionError`` (seen
     with 3.10.0). Behind a proxy botocore calls one ``ProxyConnectionError`` that broke while the answer was
-    awaited: http.client closes it, and urllib3 (seen with 2.8.0) takes it for one that never reached the proxy.
+    awaited: http.client closes it, and urllib3 takes it for one that never reached the proxy (seen with
+    2.8.0).
     """
     if isinstance(error, boto.ConnectTimeoutError) or any(map(_while_connecting, _causes(error))):
         return True
