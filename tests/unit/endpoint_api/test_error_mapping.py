@@ -46,7 +46,7 @@ def test_a_role_that_may_not_invoke_is_not_the_callers_fault() -> None:
     assert given_to_caller(403, {"Message": "no"})[0] == 500
 
 
-@pytest.mark.parametrize("arrived", [400, 429])
+@pytest.mark.parametrize("arrived", [400, 429, 503])
 @pytest.mark.parametrize("body", [{"message": None}, {"Message": None}, '{"message" : null }'], ids=str)
 def test_a_throttle_that_came_with_a_null_message_is_429(body: Any, arrived: int) -> None:
     status, message = given_to_caller(arrived, body)
@@ -66,9 +66,8 @@ def test_an_answer_without_a_message_keeps_its_status_and_is_told_of_in_json(
     assert given_to_caller(arrived, body)[0] == kept
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_null_message_is_a_throttles_with_400_alone(status: int) -> None:
-    assert given_to_caller(status, {"message": None})[0] == status
+def test_a_null_message_of_a_failure_is_no_throttle_for_the_model_may_have_run() -> None:
+    assert given_to_caller(500, {"message": None}) == (500, "The model's endpoint failed")
 
 
 @pytest.mark.parametrize("arrived", [400, 403, 408, 413, 429, 500, 503, 504, 530])

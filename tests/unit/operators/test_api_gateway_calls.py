@@ -80,7 +80,7 @@ def test_a_throttled_model_is_429_whichever_status_the_throttle_came_with(model)
     url = deploy()["url"]
     throttle, said = {"code": "ThrottlingException"}, {"message": "Rate exceeded"}
     faults = [throttle, {"code": "ModelNotReadyException"}, throttle | said]
-    faults += [throttle | {"status": 429}]
+    faults += [throttle | {"status": 429}, throttle | {"status": 503}]
     faults += [throttle | said | {"status": status} for status in (403, 408, 413, 429, 500, 503, 504, 530)]
 
     for fault in faults:
