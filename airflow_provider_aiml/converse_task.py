@@ -7,7 +7,6 @@ needs of Airflow and AWS.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -34,7 +33,7 @@ from airflow_provider_aiml.inference.plan import Plan
 from airflow_provider_aiml.streamed_task import StreamedTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -239,7 +238,8 @@ class ConverseTask(StreamedTask):
             given = read_mapping(request.get("request_metadata"), "request_metadata")
             request["request_metadata"] = stamped(given, task)
         config = read_mapping(request.get("tool_config"), "tool_config")
-        if schema is not None and declared_tools(config):
+        declared = declared_tools(config)
+        if schema is not None and declared:
             allowed = "tools as callables, for nobody answers the others within this task"
             raise _unfit("tool_config.tools", "given beside output_schema", allowed)
         if tools:
@@ -294,9 +294,9 @@ class ConverseTask(StreamedTask):
     @property
     def _limited(self) -> bool:
         """Whether the limits of documents and images are checked, as ``validate`` says of all limits."""
-        if isinstance(self.validate, Mapping):
-            return bool(self.validate.get("max", True))
-        return self.validate if isinstance(self.validate, bool) else "max" in self.validate
+        from airflow_provider_aiml.inference.requests import read_limits
+
+        return "max" in (read_limits(self.validate) or ())
 
     def _found(self, plan: Plan) -> Outcome | None:
         """Give what an earlier try wrote into the history."""

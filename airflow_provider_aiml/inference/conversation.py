@@ -69,8 +69,15 @@ def message_text(message: Mapping[str, Any]) -> str:
 def _text_of(block: Mapping[str, Any]) -> str:
     if "text" in block:
         return str(block["text"])
+    parts = _cited_parts(block)
+    return "".join(str(part.get("text", "")) for part in parts or () if isinstance(part, Mapping))
+
+
+def _cited_parts(block: Mapping[str, Any]) -> Sequence[Any] | None:
+    """Give the texts that are cited in a block; None where its citations are none."""
     cited = block.get("citationsContent") or {}
-    return "".join(str(part.get("text", "")) for part in cited.get("content") or [])
+    parts = (cited.get("content") or []) if isinstance(cited, Mapping) else None
+    return parts if isinstance(parts, (list, tuple)) else None
 
 
 def reply_of(response: Mapping[str, Any]) -> Message:
@@ -132,6 +139,8 @@ def _is_blank(block: Any) -> bool:
         return not block.strip()
     if not isinstance(block, Mapping) or set(block) - {"text", "citationsContent"}:
         return False
+    if _cited_parts(block) is None:
+        return False  # The check of the request names it.
     return not _text_of(block).strip()
 
 

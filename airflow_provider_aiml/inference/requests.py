@@ -138,7 +138,7 @@ def check_request(
     :param validate: what to check, see :data:`Validate`. Default: everything. False only maps the names.
     :raises RequestError: with every offending field; :class:`PayloadError` where only the body is at fault.
     """
-    limits = _limits(validate)
+    limits = read_limits(validate)
     plan = _plan(operation)
     run = Run(limits or frozenset())
     request: dict[str, Any] = {}
@@ -189,8 +189,12 @@ def _refusal(plan: _Plan, run: Run) -> RequestError:
     )
 
 
-def _limits(validate: Validate) -> frozenset[str] | None:
-    """Give the limits to check; None for no check at all."""
+def read_limits(validate: Validate) -> frozenset[str] | None:
+    """Give the limits to check; None for no check at all.
+
+    :param validate: what to check, see :data:`Validate`.
+    :raises RequestError: it means nothing.
+    """
     if isinstance(validate, bool):
         return LIMITS if validate else None
     if isinstance(validate, Mapping):

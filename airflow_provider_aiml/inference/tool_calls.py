@@ -39,8 +39,11 @@ def declared_tools(config: Any) -> frozenset[str]:
     """Name the tools of a tool config that the service does not run itself.
 
     :param config: a ``toolConfig``; None for none.
+    :raises RequestError: its tools are no list.
     """
     tools = (config or {}).get("tools") or []
+    if not isinstance(tools, (list, tuple)):
+        raise _unfit("tool_config.tools", f"a {type(tools).__name__}", "a list of tools")
     specs = [tool.get("toolSpec") for tool in tools if isinstance(tool, Mapping)]
     return frozenset(str(spec.get("name")) for spec in specs if isinstance(spec, Mapping))
 

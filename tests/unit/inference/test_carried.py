@@ -6,7 +6,13 @@ import re
 
 import pytest
 from airflow_provider_aiml.exceptions import ResponseError
-from airflow_provider_aiml.inference.conversation import UNSAID, carried, check_history, check_known
+from airflow_provider_aiml.inference.conversation import (
+    UNSAID,
+    carried,
+    check_history,
+    check_known,
+    message_text,
+)
 from airflow_provider_aiml.inference.requests import load_operation
 
 USER = {"role": "user", "content": [{"text": "Hello"}]}
@@ -86,6 +92,14 @@ def test_an_input_that_is_no_object_is_carried_in_one(given):
 
 def test_a_call_that_is_none_is_left_to_the_check_of_the_request():
     assert carried(answer({"toolUse": "add"}))["content"] == [{"toolUse": "add"}]
+
+
+@pytest.mark.parametrize("cited", [5, "so", {"content": 5}])
+def test_a_citation_that_is_none_is_left_to_the_check_of_the_request(cited):
+    block = {"citationsContent": cited}
+
+    assert carried(answer(block))["content"] == [block]
+    assert message_text(answer(block, {"text": "a"})) == "a"
 
 
 def test_a_message_of_the_user_is_carried_as_it_is():

@@ -314,6 +314,12 @@ class TestTools:
                 "tool_config",
             ),
             ({"tool_config": "text"}, "tool_config: is a str"),
+            ({"tool_config": {"tools": 5}}, "tool_config.tools: is a int"),
+            ({"tool_config": {"tools": "add"}, "tools": [add]}, "tool_config.tools: is a str"),
+            ({"validate": 5}, "validate: is an int"),
+            ({"validate": b"x", "tools": [add]}, "validate: is 1 bytes"),
+            ({"validate": object()}, "validate: is a object"),
+            ({"message": [{"citationsContent": 5}]}, r"message\[0\].citationsContent: is an int"),
         ],
     )
     def test_bad_input_is_refused_before_any_call(self, aws, arguments, problem):
