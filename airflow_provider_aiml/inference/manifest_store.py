@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
@@ -29,24 +30,31 @@ __all__ = ["fetch_manifest", "keep_failures"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two tries, doubled from the one to the other."""
+SHORTEST_TRY, LONGEST_TRY = 10.0, 60.0
+"""Seconds that a try may take: as long as there is time, and at the end this much, for it may succeed."""
 _LASTING = ABSENT_CODES | DENIED_CODES | FATAL_CODES.keys()
 _log = logging.getLogger(__name__)
 
 
-async def fetch_manifest(open_client: OpenClient, location: Location, *, max_faults: int | None) -> bytes:
-    """Read a manifest.
+async def fetch_manifest(
+    open_client: OpenClient, location: Location, *, max_faults: int | None, ends_at: float
+) -> bytes:
+    """Read a manifest. A try that hangs is a fault.
 
     :param open_client: opens an aiobotocore S3 client.
     :param location: where it is.
     :param max_faults: how many faults in a row end the reading; None: none does.
-    :raises OutputUnreadableError: it is gone or may not be read, or S3 could not be asked so often.
+    :param ends_at: seconds since the epoch at which it ends anyhow.
+    :raises OutputUnreadableError: it is gone or may not be read, or S3 could not be asked so often, or until
+        the end.
     :raises InferenceError: no client can be had.
     """
     faults = 0
     while True:
         try:
             with quiet_libraries():
-                return await _read(open_client, location)
+                async with asyncio.timeout(max(SHORTEST_TRY, min(LONGEST_TRY, ends_at - time.time()))):
+                    return await _read(open_client, location)
         except InferenceError as error:
             failure = error
         except Exception as error:
@@ -55,11 +63,12 @@ async def fetch_manifest(open_client: OpenClient, location: Location, *, max_fau
                 raise
             failure = _unreadable(location, code)
         faults += 1
-        if not failure.retryable or (max_faults is not None and faults >= max_faults):
+        left = ends_at - time.time()
+        if not failure.retryable or left <= 0 or (max_faults is not None and faults >= max_faults):
             raise failure
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(faults - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
         _log.info("%s cannot be read now (%s); next try in %.0f s", location, failure.code, pause)
-        await asyncio.sleep(pause)
+        await asyncio.sleep(min(pause, left))
 
 
 async def keep_failures(open_client: OpenClient, location: Location, listed: list[Any]) -> str | None:
@@ -72,7 +81,7 @@ async def keep_failures(open_client: OpenClient, location: Location, listed: lis
     key = f"{location.key}.failures.json"
     try:
         with quiet_libraries():
-            async with open_client() as s3:
+            async with asyncio.timeout(LONGEST_TRY), open_client() as s3:
                 await s3.put_object(Bucket=location.bucket, Key=key, Body=json.dumps(listed).encode())
     except Exception as error:
         code = error.code if isinstance(error, InferenceError) else fault_code(error)

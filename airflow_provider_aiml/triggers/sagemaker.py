@@ -18,6 +18,7 @@ from airflow_provider_aiml.inference.manifest_store import fetch_manifest, keep_
 from airflow_provider_aiml.inference.notice_queue import QueueRef
 from airflow_provider_aiml.inference.output_watch import watch_output
 from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
+from airflow_provider_aiml.inference.submissions import longest_deadline
 from airflow_provider_aiml.inference.wait_list import expand, first_places, manifest_of, read_manifest
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
     :param max_wait: seconds between two looks at most, with ``exponential_backoff``.
     :param timeout_at: seconds since the epoch at which the wait itself ends; None leaves that to the
         inferences' deadlines. It is absolute, so that a restart does not extend it.
-    :param started_at: seconds since the epoch at which the wait began; a restart goes on with its back-off.
-        Default: when it starts to run.
+    :param started_at: seconds since the epoch at which the wait began: a restart goes on with its back-off,
+        and with the deadlines of inferences that are given without one. Default: now.
     :param max_faults: failed looks in a row after which the wait gives up; None never does.
     :param failure_policy: the arguments of
         :class:`~airflow_provider_aiml.inference.failure_policy.FailurePolicy`. Default: none may fail.
@@ -89,7 +90,7 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
         self.poll_interval = poll_interval
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
-        self.started_at = started_at
+        self.started_at = time.time() if started_at is None else started_at
         self.max_faults = max_faults
         self.failure_policy = failure_policy
         self.sqs_queue = sqs_queue
@@ -104,16 +105,19 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
             self._hook_class = await asyncio.to_thread(_import_hook)
             event = await self._wait(await self._read_submissions(), policy)
         except InferenceError as error:
-            event = self._event("error", error=error)
+            over = error.retryable and self.timeout_at is not None and time.time() >= self.timeout_at
+            event = self._event("timeout" if over else "error", error=error)
         yield TriggerEvent(event)
 
     async def _read_submissions(self) -> list[Submission]:
         """Read what to wait for; thousands of them in a thread."""
         manifest = manifest_of(self.inferences)
         if manifest is None:
-            return await asyncio.to_thread(expand, self.inferences, now=time.time())
-        body = await fetch_manifest(self._open_s3, manifest, max_faults=self.max_faults)
-        return await asyncio.to_thread(read_manifest, body, manifest, now=time.time())
+            return await asyncio.to_thread(expand, self.inferences, now=self.started_at)
+        # What it lists was submitted before the wait began, so none of it has a later deadline than this.
+        ends_at = min(self.timeout_at or math.inf, longest_deadline(self.started_at))
+        body = await fetch_manifest(self._open_s3, manifest, max_faults=self.max_faults, ends_at=ends_at)
+        return await asyncio.to_thread(read_manifest, body, manifest, now=self.started_at)
 
     async def _wait(self, submissions: list[Submission], policy: FailurePolicy) -> dict[str, Any]:
         """Wait for all, or until more failed than may."""

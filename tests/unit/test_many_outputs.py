@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from airflow_provider_aiml import waiting_sensor
@@ -251,6 +252,39 @@ def test_a_manifest_that_s3_does_not_give_for_long_ends_the_wait_and_a_retry_can
     with pytest.raises(OutputUnreadableError, match="SlowDown") as failure:
         resume(sensor(600, deferrable=True), deferral, event)
     assert failure.value.retryable
+
+
+def test_the_end_of_the_wait_is_kept_though_its_manifest_cannot_be_read(aws, put, monkeypatch):
+    monkeypatch.setattr(manifest_store, "FIRST_PAUSE", 0.01)
+    deferral = defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+    aws.add_fault("s3:GET", code="SlowDown", status=503, for_seconds=600)
+    deferral.trigger.max_faults, deferral.trigger.timeout_at = None, time.time() + 1
+
+    event = event_of(deferral.trigger, seconds=120)
+    assert event["status"] == "timeout"
+    assert event["error"]["type"] == "OutputUnreadableError"
+
+
+def test_a_manifest_of_inferences_that_are_all_over_is_not_asked_for_for_ever(aws, put, monkeypatch):
+    monkeypatch.setattr(manifest_store, "FIRST_PAUSE", 0.01)
+    deferral = defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+    aws.add_fault("s3:GET", code="SlowDown", status=503, for_seconds=600)
+    trigger = deferral.trigger
+    trigger.max_faults, trigger.timeout_at, trigger.started_at = None, None, time.time() - 30_000
+
+    assert event_of(trigger, seconds=120)["status"] == "error"
+
+
+def test_a_read_of_a_manifest_that_hangs_is_tried_again(aws, put, monkeypatch):
+    monkeypatch.setattr(manifest_store, "FIRST_PAUSE", 0.01)
+    for name in ("SHORTEST_TRY", "LONGEST_TRY"):
+        monkeypatch.setattr(manifest_store, name, 5.0)
+    deferral = defer(sensor(600, deferrable=True, manifest_to="s3://bucket/lists/"))
+    for number in range(600):
+        put(f"out/{number}")
+    aws.add_fault("s3:GET", "delay", seconds=30.0, count=1)
+
+    assert event_of(deferral.trigger, seconds=120)["status"] == "completed"
 
 
 def test_failures_that_cannot_be_written_beside_their_manifest_stand_in_the_event(aws, s3, put):

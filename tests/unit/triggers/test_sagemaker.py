@@ -66,6 +66,14 @@ def test_it_waits_until_they_are(put):
     assert asyncio.run(scenario())["status"] == "completed"
 
 
+def test_a_restart_does_not_extend_a_wait_that_was_given_no_deadline(s3):
+    place = {"output_location": "s3://bucket/out/a"}
+
+    assert event_of(make(place, started_at=time.time() - 30_000))["status"] == "expired"
+    trigger = make(place)
+    assert again(trigger).started_at == trigger.started_at <= time.time()
+
+
 def test_the_first_failure_ends_it_with_its_index_and_without_its_words(put):
     put("out/a")
     put("err/b", b"canary")
