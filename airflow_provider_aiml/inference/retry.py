@@ -11,24 +11,28 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying
 from tenacity.retry import retry_if_exception_type
-from tenacity.stop import stop_after_attempt
+from tenacity.stop import stop_after_attempt, stop_when_event_set
 from tenacity.wait import wait_base, wait_random_exponential
 
 from airflow_provider_aiml.exceptions import BusyError, Problem, RequestError
 from airflow_provider_aiml.inference.errors import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from threading import Event
 
-__all__ = ["RetryPolicy", "acall_with_retries", "call_with_retries"]
+__all__ = ["RetryPolicy", "acall_with_retries", "call_with_retries", "unless_over"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_over: ContextVar[Event | None] = ContextVar("airflow_provider_aiml_over", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,19 @@ def _problems(given: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+@contextmanager
+def unless_over(over: Event) -> Iterator[None]:
+    """Let this thread's calls within the context send nothing more, not even after a wait, once it is over.
+
+    :param over: is set when it is.
+    """
+    token = _over.set(over)
+    try:
+        yield
+    finally:
+        _over.reset(token)
+
+
 def call_with_retries(call: Callable[[], T], policy: RetryPolicy) -> T:
     """Make a call, and make it again as long as it surely did not run.
 
@@ -94,7 +111,17 @@ def call_with_retries(call: Callable[[], T], policy: RetryPolicy) -> T:
     :param policy: how often and how fast.
     :raises InferenceError: the last attempt's error.
     """
-    return Retrying(**_settings(policy))(call)
+    settings, over = _settings(policy), _over.get()
+    if over is None:
+        return Retrying(**settings)(call)
+
+    def attempt() -> T:
+        if over.is_set():
+            raise BusyError("The task's time is over; the request was not sent")
+        return call()
+
+    settings |= {"stop": settings["stop"] | stop_when_event_set(over), "sleep": over.wait}
+    return Retrying(**settings)(attempt)
 
 
 async def acall_with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import SimpleQueue
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
@@ -30,6 +30,7 @@ from airflow_provider_aiml.inference.paid_submission import (
     uncertain_until,
     unused_ordinal,
 )
+from airflow_provider_aiml.inference.retry import unless_over
 from airflow_provider_aiml.inference.submissions import Submission, longest_deadline, s3_uri
 
 if TYPE_CHECKING:
@@ -298,14 +299,17 @@ class Submitter:
         self.ledger.write({key: SubmissionRecord("asked", nth, asked_at) for key, nth in wave.items()})
         sent: dict[str, Future[Mapping[str, Any]]] = {}
         ended: SimpleQueue[str] = SimpleQueue()
+        over = Event()
         try:
             for key, nth in wave.items():
-                sent[key] = senders.submit(self._send, key, self._named(key, requests[key], nth), ended)
+                members = self._named(key, requests[key], nth)
+                sent[key] = senders.submit(self._send, key, members, ended, over)
             # futures.wait() holds the lock of every future for a moment: interrupted there, none could end.
             for _ in sent:
                 ended.get()
             submissions, failures = self._write_answers(requests, wave, sent, asked_at)
         except BaseException:  # the task's time is over: what is under way ends, and nothing more begins
+            over.set()
             for future in sent.values():
                 future.cancel()
             # Again, if need be: it may have been the writing that was interrupted.
@@ -315,9 +319,12 @@ class Submitter:
             raise failures[0]
         return submissions
 
-    def _send(self, key: str, members: dict[str, Any], ended: SimpleQueue[str]) -> Mapping[str, Any]:
+    def _send(
+        self, key: str, members: dict[str, Any], ended: SimpleQueue[str], over: Event
+    ) -> Mapping[str, Any]:
         try:
-            return self.send(members)
+            with unless_over(over):
+                return self.send(members)
         finally:
             ended.put(key)
 

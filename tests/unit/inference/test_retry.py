@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import pytest
 from airflow_provider_aiml.exceptions import (
@@ -15,7 +16,12 @@ from airflow_provider_aiml.exceptions import (
     UnknownOutcomeError,
 )
 from airflow_provider_aiml.inference.errors import AskedToWaitError
-from airflow_provider_aiml.inference.retry import RetryPolicy, acall_with_retries, call_with_retries
+from airflow_provider_aiml.inference.retry import (
+    RetryPolicy,
+    acall_with_retries,
+    call_with_retries,
+    unless_over,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -183,3 +189,20 @@ def test_all_bad_arguments_are_named_at_once():
         RetryPolicy.from_args({"attempts": 0, "base": -1, "cap": -1, "other": 1})
 
     assert len(raised.value.problems) == 4
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_nothing_is_sent_again_once_it_is_over(begins: bool) -> None:
+    over, sent = threading.Event(), []
+
+    def call() -> None:
+        sent.append(1)
+        threading.Timer(0.01, over.set).start()
+        raise BusyError("throttled")
+
+    if not begins:
+        over.set()
+    with unless_over(over), pytest.raises(BusyError) as failure:
+        call_with_retries(call, RetryPolicy(attempts=5, base=600.0, cap=600.0))
+    assert len(sent) == begins
+    assert not failure.value.may_have_been_billed

@@ -10,9 +10,15 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 
 import pytest
-from airflow_provider_aiml.exceptions import OutputUnreadableError, RequestError, UnknownOutcomeError
+from airflow_provider_aiml.exceptions import (
+    BusyError,
+    OutputUnreadableError,
+    RequestError,
+    UnknownOutcomeError,
+)
 from airflow_provider_aiml.inference import submitter
 from airflow_provider_aiml.inference.identity import TaskIdentity
+from airflow_provider_aiml.inference.retry import RetryPolicy, call_with_retries
 from airflow_provider_aiml.inference.submission_ledger import SubmissionLedger, TaskStatePages
 from airflow_provider_aiml.inference.submitter import NAMES, SENDERS, WAVE, Submitter
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
@@ -135,6 +141,39 @@ def test_answers_whose_writing_is_interrupted_are_written_once_more(store, time_
     with pytest.raises(TimeOverError):
         submission.submit(requests, dict.fromkeys(requests, 1))
     assert Counter(record["state"] for record in records_in(store)) == {"submitted": 20}
+
+
+def test_a_throttled_request_is_not_sent_again_once_the_tasks_time_is_over(store, time_over, monkeypatch):
+    sent, waiting = [], threading.Event()
+
+    class Ended(SimpleQueue):
+        def get(self):
+            waiting.set()
+            return super().get()
+
+    def throttled(name):
+        sent.append(name)
+        if len(sent) == 3:
+            assert waiting.wait(60)
+            time_over()
+        raise BusyError("throttled")
+
+    monkeypatch.setattr(submitter, "SimpleQueue", Ended)
+    patient = RetryPolicy(attempts=5, base=36_000.0, cap=36_000.0)
+    submission = Submitter(
+        task=TaskIdentity("dag", "run", "task", -1),
+        ledger=SubmissionLedger(TaskStatePages(store, None)),
+        s3=None,
+        send=lambda members: call_with_retries(lambda: throttled(members["inference_id"]), patient),
+        predict=lambda names: [],
+        namable=NAMES,
+    )
+    requests = {f"{number:040}": {} for number in range(3)}
+
+    with pytest.raises(TimeOverError):
+        submission.submit(requests, dict.fromkeys(requests, 1))
+    assert len(sent) == 3
+    assert Counter(record["state"] for record in records_in(store)) == {"refused": 3}
 
 
 def test_a_request_whose_answer_cannot_be_read_was_sent_and_stays_in_doubt(store):
