@@ -61,7 +61,7 @@ class SubmissionRecord:
 
     @classmethod
     def from_dict(cls, facts: Any, *, now: float) -> SubmissionRecord | None:
-        """Read a record; one that cannot be read counts as absent.
+        """Read a record; None if it is none that can be read.
 
         :param now: seconds since the epoch, for a submission without a deadline.
         """

@@ -39,6 +39,10 @@ class Pages(Protocol):
         """Keep ``value`` under ``name``."""
         ...
 
+    def where(self, name: str) -> str:
+        """Say, for an error, where that is kept."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class TaskStatePages:
@@ -59,6 +63,10 @@ class TaskStatePages:
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Keep ``value``; Airflow refuses where the supervisor is gone or the task instance was retried."""
         self.store.set(f"aiml.submissions.{name}", value, retention=self.retention)
+
+    def where(self, name: str) -> str:
+        """Say where that is kept."""
+        return f"aiml.submissions.{name} in the task state store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,10 @@ class ObjectPages:
                 raise _unusable("written", error, f"allow s3:PutObject on {self.folder}/*") from error
             raise
 
+    def where(self, name: str) -> str:
+        """Say where that is kept."""
+        return f"{self.folder}/{name}.json"
+
     def _address(self, name: str) -> dict[str, str]:
         return {"Bucket": self.folder.bucket, "Key": f"{self.folder.key}/{name}.json"}
 
@@ -116,6 +128,10 @@ class NoPages:
 
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Keep nothing."""
+
+    def where(self, name: str) -> str:
+        """Say that it is nowhere."""
+        return "nowhere"
 
 
 class SubmissionLedger:
@@ -135,11 +151,14 @@ class SubmissionLedger:
         """
         return bool(self._known.get(identity[:_PAGE_DIGITS]))
 
-    def read(self, identities: Iterable[str], *, now: float) -> dict[str, SubmissionRecord]:
+    def read(
+        self, identities: Iterable[str], *, now: float, whole: bool = True
+    ) -> dict[str, SubmissionRecord]:
         """Give the records that earlier tries left of these requests.
 
         :param now: seconds since the epoch.
-        :raises StoredAnswerError: the place cannot be read; nothing was sent.
+        :param whole: take a record that cannot be read for an error, not for one that is not there.
+        :raises StoredAnswerError: the place, or a record, cannot be read; nothing was sent.
         """
         found = {}
         for name, members in _by_page(identities).items():
@@ -148,6 +167,8 @@ class SubmissionLedger:
                 record = SubmissionRecord.from_dict(page.get(identity), now=now)
                 if record is not None:
                     found[identity] = record
+                elif whole and identity in page:
+                    raise _illegible(self.pages.where(name), identity)
         return found
 
     def write(self, records: Mapping[str, SubmissionRecord]) -> None:
@@ -173,7 +194,9 @@ class SubmissionLedger:
                 raise
             except Exception as error:
                 raise _unusable("read", error) from error
-            self._known[name] = dict(page) if isinstance(page, dict) else {}
+            if not isinstance(page, dict | None):
+                raise _illegible(self.pages.where(name))
+            self._known[name] = dict(page or {})
         return self._known[name]
 
 
@@ -182,6 +205,15 @@ def _by_page(identities: Iterable[str]) -> dict[str, list[str]]:
     for identity in identities:
         pages[identity[:_PAGE_DIGITS]].append(identity)
     return pages
+
+
+def _illegible(where: str, identity: str | None = None) -> StoredAnswerError:
+    what = f"The record of request {identity}" if identity else "The record"
+    return StoredAnswerError(
+        f"{what} of what was submitted, {where}, cannot be read; nothing was sent",
+        retryable=False,
+        hint="was it written by a later release, or changed? Remove it, or set reinvoke=True, to buy again",
+    )
 
 
 def _unusable(verb: str, error: Exception, hint: str | None = None) -> StoredAnswerError:

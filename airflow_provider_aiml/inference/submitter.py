@@ -149,7 +149,7 @@ class Submitter:
         :raises OutputUnreadableError: whether one was bought cannot be asked.
         """
         now = time.time()
-        records = self.ledger.read(requests, now=now)
+        records = self.ledger.read(requests, now=now, whole=not reinvoke)
         if reinvoke:
             again = {key: record.ordinal + 1 for key, record in records.items()}
             return LookBack(unsent={key: again.get(key) or unused_ordinal(now) for key in requests})

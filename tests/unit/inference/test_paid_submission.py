@@ -75,7 +75,7 @@ def test_a_record_survives_json(record: SubmissionRecord) -> None:
         {"state": "submitted", "ordinal": 1, "asked_at": 1, "submission": None},
     ],
 )
-def test_a_record_that_cannot_be_read_counts_as_absent(facts: object) -> None:
+def test_what_is_no_record_is_read_as_none(facts: object) -> None:
     assert SubmissionRecord.from_dict(facts, now=NOW) is None
 
 

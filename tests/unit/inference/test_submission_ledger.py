@@ -119,11 +119,22 @@ def test_a_place_that_cannot_be_read_is_an_error_and_not_an_absent_record(aws: L
     assert not failure.value.retryable
 
 
-def test_a_page_that_is_no_mapping_counts_as_empty() -> None:
+@pytest.mark.parametrize("page", [["rubbish"], {FIRST: {"state": "of a later release"}}])
+def test_a_record_that_is_there_and_cannot_be_read_is_an_error_that_says_where(page: object) -> None:
     store = Store()
-    store.values["aiml.submissions.ab"] = ["rubbish"]
+    store.values["aiml.submissions.ab"] = page
 
-    assert SubmissionLedger(TaskStatePages(store, "ever")).read([FIRST], now=0) == {}
+    with pytest.raises(StoredAnswerError, match=r"aiml\.submissions\.ab in the task state store") as failure:
+        SubmissionLedger(TaskStatePages(store, "ever")).read([FIRST], now=0)
+    assert not failure.value.retryable
+
+
+def test_what_is_bought_again_on_purpose_needs_no_record_that_can_be_read(pages: Pages) -> None:
+    pages.put("ab", {FIRST: {"state": "of a later release"}, SECOND: RECORD.to_dict()})
+
+    assert SubmissionLedger(pages).read([FIRST, SECOND], now=0, whole=False) == {SECOND: RECORD}
+    with pytest.raises(StoredAnswerError, match="ab"):
+        SubmissionLedger(pages).read([FIRST], now=0)
 
 
 def test_the_state_store_is_asked_to_keep_what_is_written() -> None:

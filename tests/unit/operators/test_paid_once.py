@@ -70,6 +70,18 @@ def forget_the_answer(store):
         store.values[name] = json.dumps(asked)
 
 
+def test_what_a_record_says_that_cannot_be_read_is_not_bought_again_but_on_purpose(endpoint, store):
+    run(make(), state_store=store)
+    for name in store.values:
+        store.values[name] = store.values[name].replace('"submitted"', '"of a later release"')
+
+    with pytest.raises(StoredAnswerError, match="task state store, cannot be read; nothing was sent"):
+        run(make(), state_store=store, try_number=2)
+    assert bought(endpoint) == 1
+    run(make(reinvoke=True), state_store=store, try_number=3)
+    assert bought(endpoint) == 2
+
+
 def test_a_retry_uses_the_output_that_is_there(endpoint, store):
     first = run(make(result="body"), state_store=store)
     again = run(make(result="body"), state_store=store, try_number=2)
