@@ -310,10 +310,10 @@ class Receiver:
         if notice is None:
             self._tell_of_rubbish(str(message.get("MessageId")))
             return release_delay(receives, is_notice=False)
-        bells = self._board.match(notice)
-        for bell in bells or ():
+        bells, ours = self._board.match(notice)
+        for bell in bells:
             bell.ring()
-        return release_delay(receives) if bells is None else None
+        return None if ours else release_delay(receives)
 
     def _tell_of_rubbish(self, message_id: str) -> None:
         if message_id in self._told:

@@ -5,7 +5,8 @@ is (raw delivery) or in SNS's envelope. It is only a hint to look at S3, so noth
 
 What becomes of a received message:
 
-* A notice that someone here waits for, or that was for a wait which ended here, is deleted.
+* A notice that someone here waits for, or that was for a wait which ended here, is deleted. One that names a
+  place which is awaited nowhere here wakes whoever has its id, and counts as another's.
 * Any other notice belongs to someone else (another triggerer, or a wait that has yet to begin) and is left
   to them: it becomes visible again at once for the first ten receives, whoever makes them, and after that
   more and more rarely, up to every quarter of an hour. So a message that nobody ever wants costs ten receives
@@ -142,13 +143,16 @@ class NoticeBoard(Generic[T]):
         while len(self._over) > _MOST_OVER:
             del self._over[next(iter(self._over))]
 
-    def match(self, notice: Notice) -> Collection[T] | None:
-        """Say who waits for what a notice is about; nobody, if that is over; None, if it is another's."""
+    def match(self, notice: Notice) -> tuple[Collection[T], bool]:
+        """Say who waits for what a notice is about, and whether it is of no use to anyone else.
+
+        One whose place nobody knows here may be awaited elsewhere, though its id is that of a wait here.
+        """
+        known = notice.location if notice.location is not None else notice.inference_id
         for name in (notice.location, notice.inference_id):
             if name is not None and (there := self._waiting.get(name)) is not None:
-                return there
-        known = notice.location if notice.location is not None else notice.inference_id
-        return () if known in self._over else None
+                return there, name == known or known in self._over
+        return (), known in self._over
 
     def everyone(self) -> list[T]:
         """Give all who wait."""

@@ -143,6 +143,18 @@ def test_of_inferences_that_share_an_id_only_the_one_at_the_notices_location_is_
     assert len(notices.world.s3.calls) <= 4
 
 
+def test_a_notice_of_an_id_that_another_triggerer_awaits_too_is_left_to_it(notices: Notices) -> None:
+    ours = AsyncInference(Location("bkt", "out/a"), None, "nightly")
+    theirs = notice("nightly", location="s3://bkt/out/b")
+    notices.run(
+        lambda: notices.watch(ours, lasting=100.0),
+        lambda: notices.at(
+            33, theirs, notice("nightly", location="s3://bkt/out/a"), puts=("s3://bkt/out/a",)
+        ),
+    )
+    assert [message.body for message in notices.sqs.messages] == [theirs]
+
+
 def test_a_burst_of_a_thousand_notices_is_taken_within_seconds_by_one_client(notices: Notices) -> None:
     names = [f"{number:04}" for number in range(1000)]
     burst = [notice(name) for name in names]

@@ -88,10 +88,16 @@ def test_a_board_knows_each_wait_by_its_places_and_its_id() -> None:
         Notice("id"),
         Notice(None, Location("bkt", "out/a")),
         Notice("other", Location("bkt", "err/a")),
-        Notice("id", Location("bkt", "written/otherwise")),
     ):
-        assert list(board.match(notice) or ()) == ["one"]
-    assert board.match(Notice("other")) is None
+        assert board.match(notice) == (("one",), True)
+    assert board.match(Notice("other")) == ((), False)
+
+
+def test_a_notice_of_a_place_that_nobody_knows_here_wakes_whoever_has_its_id_and_stays_anothers() -> None:
+    board: NoticeBoard[str] = NoticeBoard()
+    board.add(inference("a", "id"), "one")
+
+    assert board.match(Notice("id", Location("bkt", "written/otherwise"))) == (("one",), False)
 
 
 def test_a_board_forgets_the_oldest_of_very_many_that_are_over() -> None:
@@ -100,8 +106,8 @@ def test_a_board_forgets_the_oldest_of_very_many_that_are_over() -> None:
         one = AsyncInference(Location("bkt", f"{number}"))
         board.add(one, number)
         board.remove(one, number, over=True)
-    assert board.match(Notice(None, Location("bkt", "1"))) is None
-    assert board.match(Notice(None, Location("bkt", "2"))) == ()
+    assert board.match(Notice(None, Location("bkt", "1"))) == ((), False)
+    assert board.match(Notice(None, Location("bkt", "2"))) == ((), True)
     assert board.everyone() == []
 
 
@@ -120,8 +126,8 @@ def test_a_board_gives_exactly_those_who_wait(steps: list[tuple[int, int, bool]]
         assert board.size == len(waiting)
         assert set(board.everyone()) == waiting
         for asked in range(4):
-            found = board.match(Notice(None, Location("bkt", f"out/{asked}")))
-            assert set(found or ()) == {one for one in waiting if one[0] == asked}
+            found, _ = board.match(Notice(None, Location("bkt", f"out/{asked}")))
+            assert set(found) == {one for one in waiting if one[0] == asked}
 
 
 @pytest.mark.parametrize(
