@@ -19,7 +19,7 @@ import contextvars
 import logging
 import random
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ _LONG_POLL = 20  # seconds, the longest that SQS offers
 _HANDLING = 30  # seconds in which a received message is ours; what a killed process held comes back after it
 _YIELD = 0.1  # seconds in which whoever else polls the queue can take what was left to them
 _DRAINS = 25  # receives of a helper in a row; what was received is to be deleted before it comes back
-_SURE = 3  # refusals in a row that are believed: what IAM or a new queue says may lag for a moment
+_SURE = 3  # turns in a row whose refusals are believed: what IAM or a new queue says may lag for a moment
 _PARTING = 5.0  # seconds that deletes under way may take once the last wait has left
 _MOST_TOLD = 1000  # message ids remembered so as to tell of each once
 _CHUNK = 200  # waits ended before the loop is let go
@@ -156,8 +156,8 @@ class Receiver:
         self._opened = AsyncExitStack()
         self._consumed: list[str] = []
         self._calls: set[asyncio.Task[None]] = set()
-        self._refusals: Counter[str] = Counter()
-        self._faults = 0
+        self._refusals: defaultdict[str, set[int]] = defaultdict(set)
+        self._faults = self._turns = 0
         self._renewed = self._ending = False
         # In a context of its own: whoever came first must not lend its log fields to the waits of all others.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
@@ -218,6 +218,7 @@ class Receiver:
 
     async def _turn(self) -> None:
         """Receive once, and while messages come in tens, side by side; then delete what was for us."""
+        self._turns += 1
         if self._url is None:
             await self._open()
         began = self._loop.time()
@@ -263,17 +264,18 @@ class Receiver:
     async def _ask(self, operation: str, **request: Any) -> Any:
         """Make a call.
 
-        :raises NoticeQueueError: SQS refused this operation, several times in a row.
+        :raises NoticeQueueError: SQS refused this operation in several turns in a row.
         """
         try:
             answer = await getattr(self._client, operation)(**request)
         except Exception as error:
             refused = refusal(error, fault_code(error) or "", self.queue, self._client.meta.region_name)
-            self._refusals[operation] += refused is not None
-            if refused is not None and self._refusals[operation] >= _SURE:
-                raise refused from None
+            if refused is not None:
+                self._refusals[operation].add(self._turns)
+                if len(self._refusals[operation]) >= _SURE:
+                    raise refused from None
             raise
-        del self._refusals[operation]
+        self._refusals.pop(operation, None)
         return answer
 
     async def _receive(self, seconds: int) -> int:

@@ -111,6 +111,16 @@ def test_a_refusal_that_lasts_but_a_moment_is_ridden_through(notices: Notices) -
     assert (status, ended < 61) == ("completed", True)
 
 
+def test_refusals_of_receives_side_by_side_are_one_moment(notices: Notices) -> None:
+    refused = [sqs_error("AccessDenied", "ReceiveMessage") for _ in range(8)]
+    notices.sqs.faults["receive_message"] = [None, None, *refused]
+    (status, _), _ = notices.run(
+        lambda: timed(notices.watch("a")),
+        lambda: notices.at(33, *[notice("a")] * 30, puts=("s3://bkt/out/a",)),
+    )
+    assert status == "completed"
+
+
 def test_while_sqs_cannot_be_asked_the_slow_polls_go_on_and_the_pauses_grow(notices: Notices) -> None:
     fault = sqs_error("InternalError", "ReceiveMessage")
     notices.sqs.faults["receive_message"] = [fault, ReadTimeoutError(endpoint_url=""), OSError()] * 1000
