@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_aiml.answer_task import AnswerTask, given_members
 from airflow_provider_aiml.aws_task import check_place, task_identity
 from airflow_provider_aiml.converse_task import ConverseTask
+from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference.arguments import (
     check_one_source,
     read_flag,
@@ -218,6 +219,15 @@ def _members(response: Mapping[str, Any]) -> dict[str, Any]:
     return {ours: response[key] for key, ours in _RESPONSE_KEYS.items() if key in response}
 
 
+_ALONE = {
+    "max_tokens": "maxTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "stop_sequences": "stopSequences",
+}
+"""Parameters of the model that can be given alone, by what ``inference_config`` calls them."""
+
+
 class BedrockConverseOperator(ConverseTask):
     """Say something to a model, and get its answer and the history that goes on with it.
 
@@ -349,12 +359,29 @@ class BedrockConverseOperator(ConverseTask):
             request["inference_config"] = config
         return request
 
+    def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Call a parameter of the model as it was given, alone or in ``inference_config``, for errors."""
+        alone = {
+            f"inference_config.{name}": ours
+            for ours, name in _ALONE.items()
+            if getattr(self, ours) is not None
+        }
+        return {**super().argument_names(request), **alone}
+
     def _inference_config(self) -> dict[str, Any]:
         flat = {
-            "maxTokens": read_number(self.max_tokens, "max_tokens", int),
-            "temperature": read_number(self.temperature, "temperature", float),
-            "topP": read_number(self.top_p, "top_p", float),
+            "maxTokens": _as_number(self.max_tokens, "max_tokens", int),
+            "temperature": _as_number(self.temperature, "temperature", float),
+            "topP": _as_number(self.top_p, "top_p", float),
             "stopSequences": self.stop_sequences,
         }
         given = {name: value for name, value in flat.items() if value is not None}
         return {**read_mapping(self.inference_config, "inference_config"), **given}
+
+
+def _as_number(value: Any, field: str, kind: type[int] | type[float]) -> Any:
+    """Read a number; what is none is left to the check of the request, which names all that is wrong."""
+    try:
+        return read_number(value, field, kind)
+    except RequestError:
+        return value

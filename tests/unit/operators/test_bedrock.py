@@ -301,9 +301,15 @@ class TestConverse:
                 },
                 r"history\[0\].content\[0\].image.format",
             ),
-            ({"max_tokens": 0}, r"inference_config.maxTokens: is 0"),
-            ({"max_tokens": "many"}, "max_tokens: is a str that is none"),
-            ({"temperature": 1.5}, "inference_config.temperature: is 1.5"),
+            ({"max_tokens": 0}, " max_tokens: is 0"),
+            ({"max_tokens": "many"}, " max_tokens: is text of 4 characters"),
+            ({"temperature": 1.5}, " temperature: is 1.5"),
+            ({"inference_config": {"maxTokens": 0}}, r"inference_config.maxTokens: is 0"),
+            (
+                {"temperature": 2, "max_tokens": 0, "top_p": "x", "inference_config": {"stopSequences": 3}},
+                "(?s)(?=.* temperature: is 2)(?=.* max_tokens: is 0)(?=.* top_p: is text of 1 characters)"
+                "(?=.*inference_config.stopSequences: is an int)",
+            ),
             ({"inference_config": "{}"}, "inference_config: is a str"),
             ({"system": 3}, "system: is a int"),
             (
