@@ -29,8 +29,9 @@ _ALIASES: Final = {
 _TEXT_FORMATS: Final = frozenset({"csv", "html", "md", "txt"})
 _OLD_OFFICE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OFFICE_PARTS: Final = {"word/": "docx", "xl/": "xlsx"}
+_PDF: Final = b"%PDF-"
 _PDF_SEARCHED: Final = 1024
-"""A PDF may begin with other bytes: readers look for its header in the first KB."""
+"""A PDF may begin with other bytes: readers look for its header in the first KB. A text may speak of it."""
 _SNIFFED: Final = 4096
 
 
@@ -66,7 +67,8 @@ def document_format(content: bytes, name: str) -> str | None:
     :param name: the file's name, which decides among the formats of text.
     """
     named = format_of_name(name)
-    if b"%PDF-" in content[:_PDF_SEARCHED]:
+    searched = len(_PDF) if named in _TEXT_FORMATS else _PDF_SEARCHED
+    if _PDF in content[:searched]:
         return "pdf"
     if content.startswith(b"PK\x03\x04"):
         return _office_format(content)

@@ -139,6 +139,7 @@ def test_a_name_tells_the_format_as_the_api_spells_it(name, found):
     [
         (b"%PDF-1.7\n", "any.txt", "pdf"),
         (b"\n\n%PDF-1.4", "x", "pdf"),
+        (b"# How a PDF begins\nwith %PDF-1.7", "notes.md", "md"),
         (office("word/document.xml"), "x.zip", "docx"),
         (office("xl/workbook.xml"), "x", "xlsx"),
         (office("other.txt"), "x.docx", None),
