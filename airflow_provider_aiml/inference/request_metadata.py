@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-invocation-logging.ht
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,14 +43,27 @@ def stamped(metadata: Mapping[str, Any] | None, task: TaskIdentity) -> dict[str,
 def stamped_json(metadata: str | None, task: TaskIdentity) -> str | None:
     """Add a task instance's ids to InvokeModel's request metadata, which is a JSON object as text.
 
-    :param metadata: what the task's author gave; text that is no JSON object is left as it is.
+    :param metadata: what the task's author gave; text that is no JSON object is left as it is. Ids that
+        would make it longer than the service model allows are left out.
     :param task: the task instance.
     """
     try:
         given = json.loads(metadata) if metadata else {}
     except ValueError:
         return metadata
-    return json.dumps(stamped(given, task)) if isinstance(given, dict) else metadata
+    if not isinstance(given, dict):
+        return metadata
+    marked = stamped(given, task)
+    added = [name for name in marked if name not in given]
+    while added and len(json.dumps(marked)) > _longest_text():
+        del marked[added.pop()]
+    return json.dumps(marked) if added else metadata
+
+
+def _longest_text() -> float:
+    operation: Any = load_operation("bedrock-runtime", "InvokeModel")
+    shape = operation.input_shape.members.get("requestMetadata")
+    return math.inf if shape is None else float(shape.metadata.get("max", math.inf))
 
 
 def _ids(task: TaskIdentity) -> dict[str, str]:

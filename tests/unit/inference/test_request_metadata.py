@@ -59,6 +59,16 @@ def test_invoke_model_gets_the_same_as_text():
     assert json.loads(stamped_json(None, TASK))["task_id"] == "group.ask"
 
 
+def test_ids_that_make_the_text_too_long_are_left_out():
+    shape = load_operation("bedrock-runtime", "InvokeModel").input_shape.members["requestMetadata"]
+    most = shape.metadata["max"]
+    tight, full = (json.dumps({"note": "x" * (most - room)}) for room in (50, 12))
+
+    assert set(json.loads(stamped_json(tight, TASK))) == {"note", "dag_id"}
+    assert len(stamped_json(tight, TASK)) <= most
+    assert stamped_json(full, TASK) == full
+
+
 def test_text_that_is_no_json_object_is_left_for_the_check():
     assert stamped_json("not json", TASK) == "not json"
     assert stamped_json("[1]", TASK) == "[1]"
