@@ -96,15 +96,16 @@ class ConverseAssembly:
         delta = event.get("contentBlockDelta", {}).get("delta", {})
         return _size(delta)
 
-    def result(self) -> Members:
+    def result(self, *, counted: bool = True) -> Members:
         """Give the members that Converse would have answered.
 
+        :param counted: whether the stream has to tell its tokens at the end. Default: True.
         :raises ResponseError: the stream has not come to its end, or a tool's input is not JSON.
         """
         missing = [
             name
             for name, found in (("messageStop", self._stop), ("metadata", self._metadata))
-            if found is None
+            if found is None and (counted or name != "metadata")
         ]
         if missing or self._stop is None:
             raise ResponseError(

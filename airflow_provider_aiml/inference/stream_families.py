@@ -144,7 +144,7 @@ class Nova(StreamFamily):
 
     def answer(self, *, strict: bool) -> Chunk:
         """Give the message, its stop reason and usage; metrics and trace are the stream's alone."""
-        whole = self._assembly.result() if strict else self._assembly.partial()
+        whole = self._assembly.result(counted=False) if strict else self._assembly.partial()
         return {key: value for key, value in whole.items() if key not in ("metrics", "trace")}
 
 

@@ -143,6 +143,13 @@ def test_nova_says_what_converse_says_without_metrics():
     }
 
 
+def test_nova_is_whole_once_it_stopped_though_the_stream_does_not_tell_the_tokens():
+    assert body(*NOVA[:-1]) == {
+        "output": {"message": {"role": "assistant", "content": [{"text": "ab"}]}},
+        "stopReason": "end_turn",
+    }
+
+
 def choice(index=0, reason=None, **members):
     return {"index": index, "finish_reason": reason, **members}
 
@@ -444,7 +451,7 @@ def test_a_chunk_that_is_not_as_its_family_writes_is_an_error(first, second, sai
         (),
         (CLAUDE_START, CLAUDE_END[0]),
         NOVA[:3],
-        NOVA[:5],
+        NOVA[:4],
         (completion(choice(delta={"content": "a"})),),
         (completion(),),
         ({"generation": "a", "stop_reason": None},),
