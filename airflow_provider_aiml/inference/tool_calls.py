@@ -23,6 +23,8 @@ __all__ = ["ToolBox", "check_calls", "client_uses", "declared_tools", "with_tool
 
 log = logging.getLogger(__name__)
 
+_NOTHING: Final[Mapping[str, Any]] = {"role": "assistant", "content": ()}
+"""What was said before the first message."""
 _LONGEST_ERROR: Final = 2_048
 """Characters of a tool's own error that the model is told."""
 
@@ -73,13 +75,17 @@ def check_calls(said: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -
         found = "missing, though the history holds calls of tools"
         raise _unfit("tools / tool_config", found, "the tools that the history speaks of")
     spoken = [(index, one) for index, one in enumerate(said) if one["role"] in ("user", "assistant")]
-    for (_, asked), (index, reply) in itertools.pairwise(spoken):
+    for (_, asked), (index, reply) in itertools.pairwise([(-1, _NOTHING), *spoken]):
+        where = "message" if index == len(said) - 1 else f"history[{index}].content"
         given = [use.get("toolUseId") for use in _inner(reply, "toolResult")]
-        missing = [use for use in client_uses(asked) if use.get("toolUseId") not in given]
-        if missing:
-            where = "message" if index == len(said) - 1 else f"history[{index}].content"
+        wanted = [use.get("toolUseId") for use in client_uses(asked)]
+        if missing := [use_id for use_id in wanted if use_id not in given]:
             found = f"without the results of {len(missing)} of the calls of tools before it"
             raise _unfit(where, found, "a toolResult block for each call")
+        orphans = [use_id for use_id in given if use_id not in wanted]
+        if orphans and reply["role"] == "user":  # In an answer they are those of the service's own tools.
+            found = f"with {len(orphans)} results of calls that the message before it does not make"
+            raise _unfit(where, found, "a toolResult block for each call, and no other")
 
 
 def _inner(message: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
