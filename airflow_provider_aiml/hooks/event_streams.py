@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_aiml.exceptions import ResponseError, UnknownOutcomeError
+from airflow_provider_aiml.exceptions import ResponseError, ServiceRefusedError, UnknownOutcomeError
 from airflow_provider_aiml.hooks.event_frames import EventFrames, cut_off
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
@@ -70,11 +70,23 @@ def _event_error(error: Exception, message: Any) -> Exception:
     return error
 
 
-def _explained(error: Exception, explain: Callable[[Exception], InferenceError]) -> InferenceError:
-    """Say what an error means once the answer has begun: a connection that ends is a cut answer."""
+def _explained(
+    error: Exception, explain: Callable[[Exception], InferenceError], begun: bool
+) -> InferenceError:
+    """Say what an error means within a stream: a connection that ends is a cut answer.
+
+    A refusal is one only as the first event, where Bedrock tells of a request that the model does not take.
+
+    :param begun: whether an event came before it.
+    """
     failure = explain(error)
     if isinstance(failure, UnknownOutcomeError) and not isinstance(error, ClientError):
         return cut_off(type(error).__name__)
+    if begun and isinstance(failure, ServiceRefusedError):
+        told: dict[str, Any] = {"code": failure.code, "request_id": failure.request_id, "hint": failure.hint}
+        return UnknownOutcomeError(
+            f"{failure.message}, after the answer had begun", retryable=failure.retryable, **told
+        )
     return failure
 
 
@@ -95,11 +107,14 @@ class EventStream:
         self._quiet = quiet
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        begun = False
         with self:
             try:
-                yield from self._events()
+                for event in self._events():
+                    begun = True
+                    yield event
             except CALL_ERRORS as error:
-                failure = _explained(error, self._explain)
+                failure = _explained(error, self._explain, begun)
             else:
                 return
             raise failure
@@ -150,12 +165,14 @@ class AsyncEventStream:
         self._held = held
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        begun = False
         async with self:
             try:
                 async for event in self._events():
+                    begun = True
                     yield event
             except async_call_errors() as error:
-                failure = _explained(error, self._explain)
+                failure = _explained(error, self._explain, begun)
             else:
                 return
             raise failure

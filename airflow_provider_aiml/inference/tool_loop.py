@@ -200,7 +200,7 @@ class ToolLoop:
             try:
                 return self._ask_by(mode, progress)
             except ServiceRefusedError as error:
-                if error.code != "ValidationException":
+                if (error.code or "").lower() != "validationexception":  # In a stream it begins small.
                     raise
                 log.info(
                     "The service refuses the schema asked for by %s; it is asked for by %s", mode, following

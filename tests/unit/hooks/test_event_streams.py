@@ -9,7 +9,12 @@ import struct
 import zlib
 
 import pytest
-from airflow_provider_aiml.exceptions import ModelFailedError, ResponseError, UnknownOutcomeError
+from airflow_provider_aiml.exceptions import (
+    ModelFailedError,
+    ResponseError,
+    ServiceRefusedError,
+    UnknownOutcomeError,
+)
 from airflow_provider_aiml.hooks.bedrock_runtime import BedrockRuntimeHook
 from airflow_provider_aiml.hooks.sagemaker_runtime import SageMakerRuntimeHook
 from airflow_provider_aiml.inference.streaming import payload_parts
@@ -132,6 +137,28 @@ def test_a_modelled_error_in_a_stream_is_raised_as_ours(events, hook, wire, repl
         events(hook, *SAGEMAKER)
     assert raised.value.model_message == "out of memory"
     assert raised.value.__context__ is None
+
+
+CONVERSE = ("converse_stream", {"model_id": "m", "messages": [{"role": "user", "content": [{"text": "hi"}]}]})
+
+
+def test_a_refusal_behind_the_first_event_may_have_been_billed(events, connect, wire, reply):
+    begun = event("messageStart", role="assistant")
+    wire.reply(reply(begun + fault("validationException", message="too long"), headers=STREAM))
+
+    with pytest.raises(UnknownOutcomeError, match="after the answer had begun") as raised:
+        events(BedrockRuntimeHook(connect()), *CONVERSE)
+    assert raised.value.may_have_been_billed
+    assert not raised.value.retryable
+    assert raised.value.code == "validationException"
+
+
+def test_a_refusal_as_the_first_event_is_one(events, connect, wire, reply):
+    wire.reply(reply(fault("validationException", message="no such tool"), headers=STREAM))
+
+    with pytest.raises(ServiceRefusedError) as raised:
+        events(BedrockRuntimeHook(connect()), *CONVERSE)
+    assert not raised.value.may_have_been_billed
 
 
 def test_a_server_fault_in_a_stream_leaves_the_outcome_unknown(events, hook, wire, reply):

@@ -338,6 +338,12 @@ def test_bytes_in_an_answer_go_back_to_the_model_as_bytes():
     assert json.dumps(outcome.said)
 
 
+def test_a_refusal_at_the_beginning_of_a_stream_is_one_too():
+    model = Model(ServiceRefusedError("no", code="validationException"), reply(use(ANSWER_TOOL, {"sum": 4})))
+
+    assert loop(model, ToolBox({}), schema=OutputSchema.of(SUM)).run(Progress()).output == {"sum": 4}
+
+
 def test_natively_refused_a_schema_is_asked_for_by_the_tool_and_stays_with_it():
     refusal = ServiceRefusedError("no", code="ValidationException")
     answers = [reply(use(ANSWER_TOOL, {"sum": "x"})), reply(use(ANSWER_TOOL, {"sum": 4}, "t2"))]
