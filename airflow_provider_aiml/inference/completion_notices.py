@@ -299,6 +299,7 @@ class Receiver:
                 self._consumed.append(message["ReceiptHandle"])
             else:
                 left[message["ReceiptHandle"]] = delay
+            await asyncio.sleep(0)
         if left:
             await self._to_its_end(self._release(left))
         if 0 in left.values():

@@ -79,10 +79,11 @@ async def keep_failures(open_client: OpenClient, location: Location, listed: lis
     :param listed: what to write, JSON-safe.
     """
     key = f"{location.key}.failures.json"
+    body = await asyncio.to_thread(_json_list, listed)
     try:
         with quiet_libraries():
             async with asyncio.timeout(LONGEST_TRY), open_client() as s3:
-                await s3.put_object(Bucket=location.bucket, Key=key, Body=json.dumps(listed).encode())
+                await s3.put_object(Bucket=location.bucket, Key=key, Body=body)
     except Exception as error:
         code = error.code if isinstance(error, InferenceError) else fault_code(error)
         if code is None and not isinstance(error, InferenceError):
@@ -90,6 +91,11 @@ async def keep_failures(open_client: OpenClient, location: Location, listed: lis
         _log.warning("The %d failures cannot be written beside %s (%s)", len(listed), location, code)
         return None
     return f"s3://{location.bucket}/{key}"
+
+
+def _json_list(listed: list[Any]) -> bytes:
+    """Write a list piece by piece: in one go the encoder would hold the interpreter, in a thread as well."""
+    return f"[{','.join(json.dumps(one) for one in listed)}]".encode()
 
 
 async def _read(open_client: OpenClient, location: Location) -> bytes:

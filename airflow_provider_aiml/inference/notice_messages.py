@@ -41,6 +41,7 @@ LONGEST_RELEASE = 900
 RUBBISH_RELEASE = 30
 """Seconds for which a message that is no notice becomes invisible at first."""
 
+_LONGEST_NOTICE = 65_536  # characters; SageMaker's has a thousand or two, and parsing holds the event loop
 _MOST_OVER = 10_000  # names of waits that are over; a notice comes within seconds of its output
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def read_notice(body: object) -> Notice | None:
 
 def _read_mapping(text: object) -> dict[str, Any]:
     try:
-        facts = json.loads(text) if isinstance(text, str) else None
+        facts = json.loads(text) if isinstance(text, str) and len(text) <= _LONGEST_NOTICE else None
     except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

@@ -63,6 +63,15 @@ def test_a_notice_is_read_alike_raw_and_in_its_envelope(inference_id: str, key: 
     assert read_notice(raw) == read_notice(wrapped) == Notice(inference_id, Location("bucket", key))
 
 
+def test_what_is_too_long_for_a_notice_is_not_read() -> None:
+    def body(padding: int) -> str:
+        return json.dumps({"inferenceId": "id", "padding": "x" * padding})
+
+    assert read_notice(body(60_000)) == Notice("id")
+    assert read_notice(body(70_000)) is None
+    assert read_notice(json.dumps({"Message": body(70_000)})) is None
+
+
 def test_a_place_that_is_no_object_is_left_out() -> None:
     body = json.dumps({"inferenceId": "a", "responseParameters": {"outputLocation": "https://bucket/key"}})
     assert read_notice(body) == Notice("a")
