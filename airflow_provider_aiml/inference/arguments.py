@@ -11,6 +11,8 @@ from airflow_provider_aiml.exceptions import Problem, RequestError
 
 Number = TypeVar("Number", int, float)
 
+_PLAIN_NUMBERS = 2**64
+
 
 def check_one_source(sources: Mapping[str, Any]) -> None:
     """Refuse none and refuse two of the arguments that can give the same thing.
@@ -74,6 +76,15 @@ def read_seconds(value: Any, field: str) -> float:
         return seconds
     problem = Problem(field, f"a {type(value).__name__} that is none", "seconds, 0 or more, or a timedelta")
     raise RequestError("The task cannot wait", problems=(problem,))
+
+
+def number_as_text(value: Any) -> Any:
+    """Give a plain number as text; anything else stays as it is.
+
+    ``render_template_as_native_obj=True`` makes a number of a text that is one, also where text was meant.
+    """
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _PLAIN_NUMBERS
+    return str(value) if plain else value
 
 
 def read_number(value: Any, field: str, kind: type[Number]) -> Number | None:

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
+from airflow_provider_aiml.inference.arguments import number_as_text
 
 BYTES_KEY = "$base64"
 UNSAID = "[no text]"
@@ -46,11 +47,11 @@ def extend_history(history: Any, message: Any) -> list[Message]:
 
 
 def user_message(message: Any) -> Message:
-    """Give a message of the user, from its text or its content blocks.
+    """Give a message of the user, from its text, a plain number or its content blocks.
 
     :raises RequestError: it is neither, or empty.
     """
-    return {"role": "user", "content": _content_blocks(message, "message")}
+    return {"role": "user", "content": _content_blocks(number_as_text(message), "message")}
 
 
 def system_blocks(system: Any) -> list[dict[str, Any]] | None:

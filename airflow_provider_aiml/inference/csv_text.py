@@ -20,6 +20,10 @@ __all__ = ["from_csv", "to_csv"]
 _CELL = "text, a number, a bool or None (an empty cell)"
 _CRLF = "\r\n"
 _ROWS = "a list of rows: all lists (or tuples) of cells, or all dicts with the same keys"
+_ONE_ROW = (
+    "A single row is a list in a list, [[1, 2, 3]]; render_template_as_native_obj=True makes a tuple of text "
+    "such as 1,2,3."
+)
 
 
 class _Lines(list[str]):
@@ -73,9 +77,9 @@ def _values(row: Any, names: list[Any] | None, index: int) -> Sequence[Any]:
     if names is not None and isinstance(row, dict) and row.keys() == set(names):
         return [row[name] for name in names]
     found = describe(row) + (" with other keys than the first row" if isinstance(row, dict) and names else "")
-    raise PayloadError(
-        "The payload cannot be written as CSV", problems=(Problem(f"payload[{index}]", found, _ROWS),)
-    )
+    problem = Problem(f"payload[{index}]", found, _ROWS)
+    hint = None if isinstance(row, dict) or is_list(row) else _ONE_ROW
+    raise PayloadError("The payload cannot be written as CSV", problems=(problem,), hint=hint)
 
 
 def _cells(row: Sequence[Any], where: str) -> Sequence[Any]:

@@ -6,7 +6,7 @@ content type                     to send                                   answe
 ``application/json``, ``*+json`` JSON's own types, or text that is JSON    the value
 ``application/jsonlines``        a list of records, one dict, or text      list
 ``text/csv``                     a list of lists or of dicts, or text      list of rows
-``text/*``                       text                                      text
+``text/*``                       text, or a number                         text
 ``application/x-npy``            an array or a nested list (needs numpy)   nested list
 anything else                    text, unless it is an image, sound, film  base64
 ================================ ========================================= ================
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem, ResponseError
 from airflow_provider_aiml.inference import csv_text, json_text, npy
+from airflow_provider_aiml.inference.arguments import number_as_text
 from airflow_provider_aiml.inference.described import describe
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ def _written(payload: Any, encoding: Encoding, content_type: str, parameters: di
         return json_text.to_json_lines(payload)
     if encoding == "csv" and json_text.is_list(payload):
         return csv_text.to_csv(payload, header=parameters.get("header", "").lower() != "absent")
+    if encoding in ("text", "csv") and isinstance(number := number_as_text(payload), str):
+        return number
     raise _unfit(payload, encoding)
 
 

@@ -14,6 +14,7 @@ from airflow_provider_aiml.inference.conversation import (
     reply_of,
     system_blocks,
     to_json,
+    user_message,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,10 @@ json_values = st.recursive(
 def test_a_text_becomes_the_users_message():
     assert extend_history(None, "Hello") == [USER]
     assert extend_history([], ["Hello"]) == [USER]
+
+
+def test_a_number_is_the_text_that_native_rendering_made_it_of():
+    assert user_message(2024) == {"role": "user", "content": [{"text": "2024"}]}
 
 
 def test_a_message_goes_behind_the_history():
@@ -87,7 +92,7 @@ def test_the_history_itself_is_not_changed():
         (None, [], r"message: is empty"),
         (None, " \n", r"message\[0\]: is blank text"),
         (None, ["x", {"text": " "}], r"message\[1\]: is blank text"),
-        (None, 3, r"message: is a int"),
+        (None, True, r"message: is a bool"),
         (None, {"text": "x"}, r"message: is a dict"),
         (None, b"x", r"message: is a bytes"),
         (None, [3], r"message\[0\]: is a int"),

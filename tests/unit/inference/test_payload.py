@@ -87,6 +87,8 @@ def test_a_content_type_is_split_into_type_and_parameters(content_type: str | No
         ),
         ([["é"]], "text/csv; charset=latin-1", "é\n".encode("latin-1")),
         ("plain é", "text/plain", "plain é".encode()),
+        (123, "text/plain", b"123"),
+        (1.5, "text/csv", b"1.5"),
         ("é", "text/plain; charset=latin-1", b"\xe9"),
         ("a=1&b=2", "application/x-www-form-urlencoded", b"a=1&b=2"),
     ],
@@ -225,6 +227,10 @@ def test_a_fault_in_what_mapped_tasks_gave_is_named_by_place(content_type: str) 
     assert caught.value.problems[0].field == "payload[1][0]"
 
 
+def test_a_row_that_native_rendering_made_a_tuple_of_is_told_from_a_list_of_rows() -> None:
+    assert "[[1, 2, 3]]" in str(refused((1, 2, 3), "text/csv").hint)
+
+
 def test_an_int_of_too_many_digits_is_refused() -> None:
     assert "payload: is not JSON" in str(refused(10**5000, "application/json"))
 
@@ -260,7 +266,10 @@ def test_a_row_or_cell_that_csv_has_no_form_for_is_named(rows: Any, field: str, 
     [
         ({"a": CANARY}, "text/plain", "text, bytes"),
         ([1], "text/plain", "text, bytes"),
-        (5, "text/html", "text, bytes"),
+        (True, "text/plain", "text, bytes"),
+        (float("nan"), "text/plain", "text, bytes"),
+        (2**64, "text/plain", "text, bytes"),
+        ([5], "text/html", "text, bytes"),
         (5, "application/jsonlines", "a list of records"),
         ({"a": 1}, "text/csv", "a list of lists"),
         (None, "text/csv", "a list of lists"),
