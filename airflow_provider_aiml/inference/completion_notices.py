@@ -20,7 +20,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -56,7 +56,7 @@ _HANDLING = 30  # seconds in which a received message is ours; what a killed pro
 _YIELD = 0.1  # seconds in which whoever else polls the queue can take what was left to them
 _DRAINS = 25  # receives of a helper in a row; what was received is to be deleted before it comes back
 _SURE = 3  # turns in a row whose refusals are believed: what IAM or a new queue says may lag for a moment
-_PARTING = 5.0  # seconds that deletes under way may take once the last wait has left
+_PARTING = 5.0  # seconds that deletes under way, and closing, may take once the last wait has left
 _MOST_TOLD = 1000  # message ids remembered so as to tell of each once
 _CHUNK = 200  # waits ended before the loop is let go
 
@@ -85,11 +85,9 @@ async def watch_output_with_notices(
     :param open_sqs_client: opens an aiobotocore SQS client; shared and reopened like the S3 client.
     :param share_key: as there; waits with an equal key *and* queue share a receiver.
     :param open_client: opens an aiobotocore S3 client.
-    :param schedule: the pauses between looks once a notice has come. Until then they are five minutes at
-        least.
+    :param schedule: the pauses between looks once a notice has come; until then five minutes at least.
     :param deadline: seconds since the epoch.
-    :param max_faults: how many faults of S3 in a row end the wait. Default 10; None: never. Faults of SQS
-        do not count; S3 is asked meanwhile.
+    :param max_faults: how many faults of S3, not of SQS, in a row end the wait. Default 10; None: never.
     :param on_notice: is told, once, of a permission that seems to be missing.
     :param clock: gives the seconds since the epoch.
     :param started: when the wait began, in seconds since the epoch, if before this call (a restart).
@@ -259,7 +257,9 @@ class Receiver:
     async def _close(self) -> None:
         self._client = self._url = None
         opened, self._opened = self._opened, AsyncExitStack()
-        await opened.aclose()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PARTING):
+                await opened.aclose()
 
     async def _ask(self, operation: str, **request: Any) -> Any:
         """Make a call.

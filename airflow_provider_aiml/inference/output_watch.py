@@ -33,6 +33,7 @@ __all__ = ["Bell", "Watcher", "watch_output"]
 
 _CHUNK = 200  # waits ended before the loop is let go
 _LONGEST_OPENING = 60.0  # seconds in which a client is to be had
+_PARTING = 5.0  # seconds that closing may take once the last wait has left
 _TICK = 1.0  # seconds between two looks at the deadlines
 _log = logging.getLogger(__name__)
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
@@ -318,4 +319,12 @@ class Watcher:
         try:
             await self._end_waits(outcome, as_verdict=False)
         finally:
-            await asyncio.wait([client.closing() for client in (self._client, *self._replaced)])
+            await self._close([client.closing() for client in (self._client, *self._replaced)])
+
+    async def _close(self, closings: list[asyncio.Task[None]]) -> None:
+        """Let the clients close, but not for ever: the last wait's verdict is there already."""
+        _, late = await asyncio.wait(closings, timeout=_PARTING)
+        for one in late:
+            one.cancel()
+        if late:
+            await asyncio.wait(late, timeout=_PARTING)

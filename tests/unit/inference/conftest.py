@@ -84,8 +84,10 @@ class FakeS3:
         try:
             yield self
         finally:
-            await self._hang("close")
-            self.closed += 1
+            try:
+                await self._hang("close")
+            finally:
+                self.closed += 1
 
     async def _call(self, operation: str, request: dict[str, Any]) -> None:
         self.calls.append((operation, request))

@@ -75,6 +75,7 @@ class FakeSqs:
         self.bad_keys = False
         self.long_polls = True
         self.latency = 0.02
+        self.closing = 0.0
         self.offset = 0.0
         self.opened = 0
         self.closed = 0
@@ -114,8 +115,8 @@ class FakeSqs:
         try:
             yield self
         finally:
-            await asyncio.sleep(0)
             self.closed += 1
+            await asyncio.sleep(self.closing)
 
     async def _call(self, operation: str, request: dict[str, Any]) -> None:
         self.calls.append((operation, request))

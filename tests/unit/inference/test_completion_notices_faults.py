@@ -273,6 +273,14 @@ def test_a_delete_that_fails_or_hangs_does_not_hold_up_the_last_wait(notices: No
     assert len(notices.sqs.messages) == 1
 
 
+def test_a_client_whose_closing_hangs_does_not_hold_back_the_last_verdict(notices: Notices) -> None:
+    notices.sqs.closing = 100_000.0
+    (status, ended), _ = notices.run(
+        lambda: timed(notices.watch("a")), lambda: notices.at(33, notice("a"), puts=("s3://bkt/out/a",))
+    )
+    assert (status, ended < 60) == ("completed", True)
+
+
 def test_a_wait_that_stays_keeps_the_receiver_when_another_is_cancelled(notices: Notices) -> None:
     async def leaving() -> None:
         leaver = asyncio.ensure_future(notices.watch("a"))

@@ -73,6 +73,16 @@ def test_a_replaced_client_is_closed_though_the_last_wait_leaves_meanwhile(world
     assert world.s3.closed == 2
 
 
+def test_a_client_whose_closing_hangs_does_not_hold_back_the_last_verdict(world: World) -> None:
+    async def scenario() -> float:
+        world.s3.put("s3://bkt/out/a")
+        world.s3.hung["close"] = 100_000.0
+        assert (await world.watch("a")).status == "completed"
+        return now()
+
+    assert world.run(scenario) < 30
+
+
 @pytest.mark.parametrize("hung", ["bkt", "open"])
 @pytest.mark.parametrize(("since", "late"), [(0.0, 1.1), (34.0, 1.1), (59.0, 11.1)])
 def test_a_deadline_is_kept_while_a_call_hangs(world: World, hung: str, since: float, late: float) -> None:
