@@ -23,6 +23,12 @@ __all__ = ["check_converse", "check_messages"]
 _MOST_DOCUMENTS, _DOCUMENT_BYTES = 5, 4_500_000
 _MOST_IMAGES, _IMAGE_BYTES, _IMAGE_SIDE = 20, 3_750_000, 8_000
 _DOCUMENT_NAME = re.compile(r"[A-Za-z0-9()\[\]-]+(?:\s[A-Za-z0-9()\[\]-]+)*")
+_NUMBER_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+_NATIVELY_REFUSED = {
+    "integer": _NUMBER_BOUNDS,
+    "number": _NUMBER_BOUNDS,
+    "array": frozenset({"maxItems"}),
+}
 _PROMPT_FORBIDS = ("system", "inferenceConfig", "toolConfig", "additionalModelRequestFields")
 
 
@@ -292,22 +298,35 @@ def _check_schema(model: Model, text_format: Mapping[str, Any]) -> None:
         raise invalid(
             "The value at outputConfig.textFormat.structure.jsonSchema.schema must describe an object."
         )
-    if not _is_closed(schema):
-        raise invalid(
-            "The model returned the following errors: output_config.format.schema: For 'object' type, "
-            "'additionalProperties' must be explicitly set to false"
-        )
+    for part in _schemas(schema):
+        if why := _beyond_the_subset(part):
+            raise invalid(
+                f"The model returned the following errors: output_config.format.schema: For '{part['type']}' "
+                f"type, {why}"
+            )
 
 
-def _is_closed(schema: Any) -> bool:
-    """Say whether each object of a schema excludes other properties; values and names are no schemas."""
+def _beyond_the_subset(schema: Mapping[str, Any]) -> str | None:
+    kind = schema.get("type")
+    if kind == "object" and schema.get("additionalProperties") is not False:
+        return "'additionalProperties' must be explicitly set to false"
+    if kind == "array" and schema.get("minItems", 0) not in (0, 1):
+        return "'minItems' values other than 0 or 1 are not supported"
+    refused = _NATIVELY_REFUSED.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+    if bounds := sorted(refused & set(schema)):
+        return f"properties {', '.join(bounds)} are not supported"
+    return None
+
+
+def _schemas(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """Give each schema within a schema; values and names are none."""
     if not isinstance(schema, Mapping):
-        return True
-    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
-        return False
+        return
+    yield schema
     inside = [schema.get(key) for key in ("items", "contains", "not")]
     for key in ("anyOf", "oneOf", "allOf", "prefixItems", "items"):
         inside += parts if isinstance(parts := schema.get(key), list) else []
     for key in ("properties", "$defs", "definitions", "patternProperties"):
         inside += parts.values() if isinstance(parts := schema.get(key), Mapping) else []
-    return all(_is_closed(part) for part in inside)
+    for part in inside:
+        yield from _schemas(part)

@@ -6,6 +6,7 @@ Where it can, it takes the value from the text: an enum's value that the text me
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ _MOST_VALUES = 20_000
 _LONGEST = 100_000
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?!\w)")
 _QUOTED = re.compile(r'"([^"\n]{1,200})"')
+_BOUND = re.compile(
+    r"\b(minimum|maximum|exclusiveMinimum|exclusiveMaximum|multipleOf|minItems|maxItems): "
+    r"(-?(?:0|[1-9]\d*)(?:\.\d+)?)"
+)
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -46,6 +51,11 @@ def fit(schema: Mapping[str, Any] | bool, text: str = "") -> Any:
         return _Fitter(schema, text).value(schema, "answer", 0)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise invalid(f"The JSON schema is not one: {error}") from None
+
+
+def _told(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the bounds that a description tells (``minimum: 3``): natively they have no other place."""
+    return {name: json.loads(bound) for name, bound in _BOUND.findall(str(schema.get("description", "")))}
 
 
 class _Fitter:
@@ -75,6 +85,7 @@ class _Fitter:
         if not isinstance(schema, Mapping):
             raise invalid("The JSON schema is not an object.")
         schema = self.resolved(schema, depth)
+        schema = {**_told(schema), **schema}
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):

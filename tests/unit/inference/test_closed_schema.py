@@ -42,6 +42,29 @@ def test_every_object_of_a_model_takes_no_other_properties():
 
 
 @pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 5}, {"description": "minimum: 1, maximum: 5"}),
+        (
+            {"type": "number", "exclusiveMinimum": 0.5, "description": "A price."},
+            {"description": "A price. (exclusiveMinimum: 0.5)"},
+        ),
+        ({"type": "array", "minItems": 2, "maxItems": 3}, {"description": "minItems: 2, maxItems: 3"}),
+        ({"type": "array", "minItems": 1}, {"minItems": 1}),
+        ({"type": "string", "minLength": 2, "maxLength": 3}, {"minLength": 2, "maxLength": 3}),
+        ({"type": "object", "properties": {"minimum": {}}}, {"properties": {"minimum": {}}}),
+    ],
+)
+def test_bounds_that_bedrock_refuses_natively_are_told_in_words(given, sent):
+    before = copy.deepcopy(given)
+    made = closed({"type": "object", "properties": {"a": given}})["properties"]["a"]
+
+    made.pop("additionalProperties", None)
+    assert made == {"type": given["type"], **sent}
+    assert given == before
+
+
+@pytest.mark.parametrize(
     ("place", "inside"),
     [
         (lambda item: {"type": "array", "items": item}, lambda made: made["items"]),

@@ -353,6 +353,13 @@ class TestSchema:
         (request,) = [one for one in asked(aws, NOVA) if "toolConfig" in one]
         assert request["toolConfig"]["toolChoice"] == {"tool": {"name": "give_answer"}}
 
+    def test_a_shape_with_bounds_goes_natively_too(self, aws):
+        bounded = {**SHAPE, "properties": {**SHAPE["properties"], "count": {"type": "integer", "minimum": 5}}}
+
+        assert run(converse(message="low", output_schema=bounded)) == {"urgency": "low", "count": 5}
+        (request,) = asked(aws)
+        assert "outputConfig" in request
+
     @pytest.mark.parametrize("tools", [[], [add]])
     @pytest.mark.parametrize("mode", ["auto", "tool"])
     def test_a_model_that_cannot_be_forced_is_offered_the_answers_tool(self, aws, mode, tools):

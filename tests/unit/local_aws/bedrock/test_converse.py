@@ -232,6 +232,24 @@ def test_a_schema_with_an_open_object_is_refused_as_bedrock_does(ask, schema):
     )
 
 
+@pytest.mark.parametrize(
+    ("inner", "why"),
+    [
+        (
+            {"type": "integer", "minimum": 1, "maximum": 5},
+            "'integer' type, properties maximum, minimum are not",
+        ),
+        ({"type": "array", "maxItems": 5}, "'array' type, properties maxItems are not"),
+        ({"type": "array", "minItems": 2}, "'array' type, 'minItems' values other than 0 or 1 are not"),
+    ],
+)
+def test_bounds_are_refused_natively_as_bedrock_does(ask, inner, why):
+    structure = {"jsonSchema": {"schema": json.dumps({**SHUT, "properties": {"a": inner}})}}
+    output = {"textFormat": {"type": "json_schema", "structure": structure}}
+
+    assert f"{why} supported" in ask.converse_refused("Hi", outputConfig=output)
+
+
 def test_a_model_without_structured_output_refuses_a_schema(ask):
     output = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{}"}}}}
 

@@ -11,6 +11,14 @@ from airflow_provider_aiml.local_aws.errors import ApiError
 from hypothesis import given
 from hypothesis import strategies as st
 
+TOLD = {
+    "type": "object",
+    "properties": {
+        "stars": {"type": "integer", "description": "Stars. (minimum: 7, maximum: 9)"},
+        "tags": {"type": "array", "items": {"type": "string"}, "description": "minItems: 3"},
+    },
+    "required": ["stars", "tags"],
+}
 TREE = {
     "$defs": {
         "node": {
@@ -250,3 +258,10 @@ def test_no_pattern_breaks_the_search_for_an_example(pattern):
         made = patterns.example(pattern)
 
     assert made is None or re.search(pattern, made)
+
+
+def test_bounds_are_read_in_a_description_too_for_natively_there_is_no_other_place():
+    made = fit(TOLD, "")
+
+    assert 7 <= made["stars"] <= 9
+    assert len(made["tags"]) >= 3
