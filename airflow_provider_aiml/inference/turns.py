@@ -81,32 +81,37 @@ class Progress:
     def join(self, error: BaseException, identity: str) -> None:
         """Give an error the turns so far: whatever became of the next one, these were paid for.
 
-        :param error: what ended the conversation; one that has a result or a part of its own keeps that.
+        :param error: what ended the conversation; one that has a result keeps that alone. What had arrived of
+            the next turn stands beside the turns, as text under ``partial``.
         :param identity: who asked what.
         """
         if not self.turns or not isinstance(error, InferenceError):
             return
         error.may_have_been_billed = True
-        if getattr(error, "result", None) is None and error.partial_body is None:
-            error.partial_body = self.to_json(identity)
+        if getattr(error, "result", None) is None:
+            part = error.partial_body
+            beside = {} if part is None else {"partial": part.decode("utf-8", "replace")}
+            error.partial_body = json_bytes({**self._record(identity), **beside})
 
     def to_json(self, identity: str) -> bytes:
         """Write it down.
 
         :param identity: who asked what.
         """
+        return json_bytes(self._record(identity))
+
+    def _record(self, identity: str) -> dict[str, Any]:
         turns = [
             {"response": turn.response, "kind": turn.kind, "reply": turn.reply, "replied": turn.replied}
             for turn in self.turns
         ]
-        record = {
+        return {
             "format": FORMAT,
             "version": VERSION,
             "identity": identity,
             "mode": self.mode,
             "turns": turns,
         }
-        return json_bytes(record)
 
     @classmethod
     def from_json(cls, content: bytes, identity: str, uri: str) -> Progress | None:
