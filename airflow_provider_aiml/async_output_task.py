@@ -200,6 +200,8 @@ class AsyncOutputTask(ResultTask):
         :param event: what the trigger said; anything but ``completed`` raises, None too. It names the
             inferences, as ``DAG.test()`` drops what a deferral leaves for its task (Airflow 3.3.2).
         """
+        from airflow_provider_aiml.inference.wait_list import expand_failures
+
         told: Mapping[str, Any] = event or {}
         status, facts, index = told.get("status"), told.get("error"), told.get("index")
         if status == "completed":
@@ -211,11 +213,11 @@ class AsyncOutputTask(ResultTask):
             raise self.overdue(error)
         if index is None:
             raise error
+        awaited = self._awaited_by(told)
         failures = {index: error}
         if "failures" in told:
-            listed = self._read_listed(told["failures"])
-            failures = {number: error_from_dict(own or facts) for number, _, own in listed}
-        return self.conclude(self._awaited_by(told), several=several, failures=failures)
+            failures = expand_failures(self._read_listed(told["failures"]), awaited)
+        return self.conclude(awaited, several=several, failures=failures)
 
     def _awaited_by(self, told: Mapping[str, Any]) -> list[Submission]:
         from airflow_provider_aiml.inference.wait_list import expand

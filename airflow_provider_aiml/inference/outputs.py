@@ -271,16 +271,17 @@ class Wait:
         if look.seen is Seen.OUTPUT:
             return COMPLETED
         if look.seen is Seen.FAILURE:
-            return Verdict("failed", self._failure())
+            return Verdict("failed", self.failure())
         if look.seen is Seen.FAULT:
             if (error := self._after_fault(look.code or "unknown")) is not None:
                 return Verdict("unreadable", error)
         else:
             self.faults = 0
             self._forbidden = self._forbidden or look.seen is Seen.FORBIDDEN
-        return Verdict("expired", self._expiry(look, now)) if now >= self.deadline else None
+        return Verdict("expired", self.expiry(look, now)) if now >= self.deadline else None
 
-    def _failure(self) -> ModelFailedError:
+    def failure(self) -> ModelFailedError:
+        """Say that the inference failed, without the model's words."""
         where = self.inference.failure_location
         return ModelFailedError(
             f"The inference failed; its error is in {where}", inference_id=self.inference.inference_id
@@ -300,12 +301,11 @@ class Wait:
         message = f"S3 could not be asked for {where}, {self.faults} times in a row"
         return OutputUnreadableError(message, hint=hint, **facts)
 
-    def _expiry(self, look: Look, now: float) -> OutputExpiredError:
-        waited = max(0.0, now - (self._started if self._started is not None else now))
-        message = (
-            f"Nothing appeared at {self._watched()} before the deadline {_iso(self.deadline)}, "
-            f"after {waited:.0f} s of looking"
-        )
+    def expiry(self, look: Look, now: float) -> OutputExpiredError:
+        """Say that nothing came before the deadline, given what the last look saw."""
+        message = f"Nothing appeared at {self._watched()} before the deadline {_iso(self.deadline)}"
+        if self._started is not None:
+            message += f", after {max(0.0, now - self._started):.0f} s of looking"
         if self.inference.failure_location is None:
             message += "; no failure location was watched, so a failed inference could not be seen"
         faulted = look.seen is Seen.FAULT

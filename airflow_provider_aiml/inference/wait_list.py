@@ -11,8 +11,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_aiml.exceptions import OutputUnreadableError, Problem, RequestError
-from airflow_provider_aiml.inference.outputs import Location
+from airflow_provider_aiml.exceptions import (
+    InferenceError,
+    OutputUnreadableError,
+    Problem,
+    RequestError,
+    error_from_dict,
+)
+from airflow_provider_aiml.inference.outputs import Location, Look, Seen, Verdict, Wait
 from airflow_provider_aiml.inference.submissions import Submission, read_submissions
 
 PLAIN_LIMIT = 20
@@ -71,6 +77,39 @@ def expand(listed: Any, *, now: float) -> list[Submission]:
         problem = Problem("inferences", "a compact list that cannot be read", "what this provider wrote")
         raise RequestError("There is nothing to wait for", problems=(problem,)) from None
     return read_submissions(facts, now=now, field="inferences")
+
+
+def compact_failure(index: int, verdict: Verdict) -> list[Any]:
+    """Give the shortest JSON-safe form of one of many failures: index, status, and what follows from no list.
+
+    That is nothing, the code of an expired wait's last fault, or the error as a mapping.
+
+    :param index: which of the submissions it is.
+    :param verdict: how its wait ended.
+    """
+    error = verdict.error
+    if error is None or (verdict.status == "failed" and error.hint is None):
+        return [index, verdict.status, None]
+    if verdict.status == "expired" and error.hint is None:
+        return [index, verdict.status, error.code]
+    return [index, verdict.status, error.to_dict()]
+
+
+def expand_failures(listed: Any, submissions: Sequence[Submission]) -> dict[int, InferenceError]:
+    """Read what :func:`compact_failure` gave of each, by index.
+
+    :param submissions: the list that was awaited.
+    """
+    failures = {}
+    for index, status, told in listed:
+        if isinstance(told, dict):
+            failures[index] = error_from_dict(told)
+            continue
+        one = submissions[index]
+        wait = Wait(one.inference, deadline=one.deadline)
+        last = Look(Seen.FAULT, told) if told else Look(Seen.NOTHING)
+        failures[index] = wait.failure() if status == "failed" else wait.expiry(last, one.deadline)
+    return failures
 
 
 def first_places(listed: Any, count: int) -> list[str]:

@@ -19,7 +19,13 @@ from airflow_provider_aiml.inference.notice_queue import QueueRef
 from airflow_provider_aiml.inference.output_watch import watch_output
 from airflow_provider_aiml.inference.outputs import PollSchedule, Verdict
 from airflow_provider_aiml.inference.submissions import longest_deadline
-from airflow_provider_aiml.inference.wait_list import expand, first_places, manifest_of, read_manifest
+from airflow_provider_aiml.inference.wait_list import (
+    compact_failure,
+    expand,
+    first_places,
+    manifest_of,
+    read_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,10 +44,11 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
     """Wait until each inference has an output, or more of them failed than may.
 
     Its one event holds ``status``, ``index`` and ``error`` (of the first inference that did not complete, the
-    error as a mapping), the ``inferences`` as they were given and, where several failed, ``failures``, a list
-    of index, status and error; never data. The status is ``completed``, ``failed``, ``expired``,
-    ``unreadable``, ``timeout`` (``timeout_at`` passed before the inference's deadline), or ``error`` (there
-    is nothing to wait for). Where a manifest was given and many failed, ``failures`` names one, too.
+    error as a mapping), the ``inferences`` as they were given and, where several failed, ``failures``: of
+    each what :func:`~airflow_provider_aiml.inference.wait_list.compact_failure` gives; never data. The status
+    is ``completed``, ``failed``, ``expired``, ``unreadable``, ``timeout`` (``timeout_at`` passed before the
+    inference's deadline, or before its manifest could be read), or ``error`` (there is nothing to wait for).
+    Where a manifest was given and many failed, ``failures`` names one, too.
 
     :param inferences: submissions (``inference_id``, ``output_location``, ``failure_location``,
         ``deadline``), their compact form, or ``{"manifest": "s3://…"}``: see
@@ -147,10 +154,7 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
     async def _outcome(self, failures: dict[int, Verdict]) -> dict[str, Any]:
         if not failures:
             return self._event("completed")
-        listed: Any = [
-            [index, verdict.status, verdict.error.to_dict() if verdict.error else None]
-            for index, verdict in failures.items()
-        ]
+        listed: Any = [compact_failure(index, verdict) for index, verdict in failures.items()]
         if len(listed) > FAILURES_LISTED and (manifest := manifest_of(self.inferences)):
             kept = await keep_failures(self._open_s3, manifest, listed)
             listed = {"manifest": kept} if kept else listed

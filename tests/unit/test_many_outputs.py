@@ -16,9 +16,15 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.inference import manifest_store
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy
-from airflow_provider_aiml.inference.outputs import AsyncInference, Location
+from airflow_provider_aiml.inference.outputs import AsyncInference, Location, Look, Seen, Wait
 from airflow_provider_aiml.inference.submissions import Submission
-from airflow_provider_aiml.inference.wait_list import compact, expand, read_manifest
+from airflow_provider_aiml.inference.wait_list import (
+    compact,
+    compact_failure,
+    expand,
+    expand_failures,
+    read_manifest,
+)
 from airflow_provider_aiml.operators.sagemaker import SageMakerInvokeEndpointAsyncOperator
 from airflow_provider_aiml.sensors.sagemaker import SageMakerAsyncInferenceSensor
 from hypothesis import given
@@ -299,6 +305,37 @@ def test_failures_that_cannot_be_written_beside_their_manifest_stand_in_the_even
     assert len(event["failures"]) == 150
     result = resume(sensor(600, deferrable=True, max_failures=150), deferral, event)
     assert [one["status"] for one in result].count("failed") == 150
+
+
+def test_a_failure_is_told_by_little_and_read_whole():
+    wait = Wait(
+        AsyncInference(Location("b", "out/a"), Location("b", "err/a"), "id"), deadline=1_800_000_000.0
+    )
+    looks = [
+        Look(Seen.FAILURE),
+        Look(Seen.NOTHING),
+        Look(Seen.FAULT, "SlowDown"),
+        Look(Seen.FAULT, "NoSuchBucket"),
+    ]
+    verdicts = [wait.on_look(look, 1_900_000_000.0) for look in looks]
+    listed = json.loads(json.dumps([compact_failure(at, one) for at, one in enumerate(verdicts)]))
+    read = expand_failures(listed, [Submission(wait.inference, wait.deadline)] * 4)
+
+    assert listed[:3] == [[0, "failed", None], [1, "expired", None], [2, "expired", "SlowDown"]]
+    for at, verdict in enumerate(verdicts):
+        told, meant = read[at].to_dict(), verdict.error.to_dict()
+        assert meant.pop("message").replace(", after 0 s of looking", "") == told.pop("message")
+        assert told == meant
+
+
+def test_the_failures_of_thousands_fit_into_an_event_without_a_manifest():
+    submissions = [
+        Submission(AsyncInference(Location("b", f"o/{n}"), Location("b", f"e/{n}")), 1.0)
+        for n in range(5_000)
+    ]
+    failed = [Wait(one.inference, deadline=1.0).on_look(Look(Seen.FAILURE), 0.0) for one in submissions]
+
+    assert len(json.dumps([compact_failure(at, one) for at, one in enumerate(failed)])) < 150_000
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
