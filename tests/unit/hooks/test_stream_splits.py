@@ -272,6 +272,10 @@ def test_a_stream_that_stops_at_any_byte_is_an_error_that_keeps_what_came(name):
             # SageMaker's stream has no last event; there, the end of the HTTP body decides.
             assert expected.startswith(read([stream[:length]]))
             continue
+        if name.startswith("amazon.nova") and length == max(ends - {len(stream)}):
+            # The model had said that it is done; of what followed only the tokens are the answer's.
+            assert read([stream[:length]]).items() < expected.items()
+            continue
         with pytest.raises(ResponseError) as raised:
             read([stream[:length]])
         assert raised.value.code == "StreamCut", length
