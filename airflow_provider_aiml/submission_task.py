@@ -62,7 +62,8 @@ class SubmissionTask(AsyncOutputTask):
         an output can still come.
     :param on_uncertain: what to do where an earlier try died while it sent a request, so that nobody knows
         whether it was sent. ``wait`` looks for its output for ``uncertain_timeout`` seconds before it is sent
-        again, and where its place cannot be predicted fails, for a retry after that time to send it; ``invoke`` sends it at once, and it may be bought twice. Default: ``wait``.
+        again, and where its place cannot be predicted fails, for a retry after that time to send it;
+        ``invoke`` sends it at once, and it may be bought twice. Default: ``wait``.
     :param uncertain_timeout: seconds from the moment of sending. Default: 3,600.
     :param reinvoke: buy again, on purpose, what earlier tries bought. Default: False. (templated)
     :param manifest_to: as for every wait; default: ``output_uri``, if it is a folder on S3, else the folder
