@@ -84,8 +84,8 @@ def _error_template(status: str, sentence: str) -> str:
     ]
     if status != "424":
         lines.append(f'#if( $message.matches("{_THROTTLED}") ){override}#end')
-    # SageMaker's throttle, also where something on the way gave it the status of one that is overloaded. A 404
-    # or 405 is 400 to the caller, too, but has no such message; with a 500 the model may have run.
+    # SageMaker's throttle, also where something on the way gave it the status of an overload. A 404 or 405 is
+    # 400 to the caller, too, but has no such message; with a 500 the model may have run.
     null = f'#if( !$body.matches("{_NO_NULL_MESSAGE}") ){override}#end' if status in ("400", "503") else ""
     lines.append(f'#if( $message == "" || $message == "null" ){null}#set( $message = $plain )#end')
     lines.append(f'#if( $message.matches("{_INTERNAL}") )#set( $message = $plain )#end')
