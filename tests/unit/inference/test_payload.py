@@ -202,6 +202,9 @@ class Gathered(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         return self.items[index]
 
+    def __repr__(self) -> str:
+        return f"Gathered{self.items}"
+
 
 @pytest.mark.parametrize(
     ("payload", "content_type", "body"),
