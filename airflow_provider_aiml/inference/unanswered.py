@@ -131,10 +131,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _unreadable_file(error: BaseException) -> bool:
     """Say whether TLS could not begin for want of a file: a CA bundle, a client's certificate."""
-    if not isinstance(error, boto.HTTPClientError):
-        return False
-    wrapped = error.kwargs.get("error")
-    return any(map(_is_about_a_file, (wrapped, *getattr(wrapped, "args", ()))))
+    known = isinstance(error, boto.HTTPClientError | boto.SSLError)
+    return known and any(map(_is_about_a_file, _causes(error)))
 
 
 def _is_about_a_file(cause: object) -> bool:

@@ -176,8 +176,10 @@ def test_a_trigger_that_is_cancelled_and_restarted_leaves_no_receiver(aws, s3, s
         trigger = wait_for(place("a"), sqs_queue=url)
         waiting = asyncio.ensure_future(anext(trigger.run()))
         loop = asyncio.get_running_loop()
-        while not (completion_notices._receivers.get(loop) and output_watch._watchers.get(loop)):
-            await asyncio.sleep(0.01)
+        while not {"s3:LIST", "sqs:ReceiveMessage"} <= aws.request_counts().keys():
+            await asyncio.sleep(0.05)
+        assert completion_notices._receivers[loop]
+        assert output_watch._watchers[loop]
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
