@@ -17,9 +17,9 @@ from tests.e2e.dags.pausing import announced
 from tests.e2e.processes import wait_until
 from tests.e2e.test_kills import alive
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 FULL = os.environ.get("E2E_CHAOS") == "full" or not os.environ.get("CI")
-SECONDS = 150
+SECONDS = 240
 POINTS = (
     "started",
     "planned",
