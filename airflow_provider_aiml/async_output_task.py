@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_aiml.answer_task import ResultTask, decoded_body
-from airflow_provider_aiml.aws_task import check_s3_uri, has_jinja, own_s3_uri, task_identity
+from airflow_provider_aiml.aws_task import check_s3_uri, has_jinja, own_s3_uri, task_identity, told_error
 from airflow_provider_aiml.exceptions import (
     InferenceError,
     ModelFailedError,
@@ -23,7 +23,6 @@ from airflow_provider_aiml.exceptions import (
     OutputUnreadableError,
     Problem,
     RequestError,
-    error_from_dict,
     public_class,
 )
 from airflow_provider_aiml.inference.failure_policy import FailurePolicy, is_open
@@ -130,10 +129,7 @@ class AsyncOutputTask(ResultTask):
             poll_interval=poll_interval,
             timeout_at=timeout_at,
             started_at=time.time(),
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            botocore_config=self.botocore_config,
+            **self.connection_arguments,
             failure_policy=asdict(self.policy),
             **{"sqs_queue": self.sqs_queue, **more},
         )
@@ -203,12 +199,10 @@ class AsyncOutputTask(ResultTask):
         from airflow_provider_aiml.inference.wait_list import expand_failures
 
         told: Mapping[str, Any] = event or {}
-        status, facts, index = told.get("status"), told.get("error"), told.get("index")
+        status, index = told.get("status"), told.get("index")
         if status == "completed":
             return self.conclude(self._awaited_by(told), several=several)
-        if not facts:
-            raise OutputUnreadableError(f"The trigger ended without saying why: {status or 'no event'}")
-        error = error_from_dict(facts)
+        error = told_error(told, OutputUnreadableError)
         if status == "timeout":
             raise self.overdue(error)
         if index is None:

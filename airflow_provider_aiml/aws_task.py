@@ -22,6 +22,7 @@ from airflow_provider_aiml.exceptions import (
     Problem,
     RequestError,
     StoredAnswerError,
+    error_from_dict,
     public_class,
 )
 from airflow_provider_aiml.inference.described import describe
@@ -53,7 +54,7 @@ class AwsTask(BaseOperator):
     :param validate: check requests against botocore's service model before they leave. True, False, or the
         checks to keep, of ``min``, ``max``, ``pattern`` and ``enum``. Default: True.
     :param retry_args: how often and how fast to send again what surely did not run: ``attempts`` (number),
-        ``base`` and ``cap`` (seconds).
+        ``base`` and ``cap`` (seconds). Default: 5 attempts, 1 s and 20 s.
     :param log_payloads: let botocore write payloads to DEBUG logs. Default: False.
     :param quote_model_errors: put the model's own failure message (2 KB at most) into errors. Default: True.
     """
@@ -102,6 +103,11 @@ class AwsTask(BaseOperator):
             log_payloads=self.log_payloads,
             quote_model_errors=self.quote_model_errors,
         )
+
+    @property
+    def connection_arguments(self) -> dict[str, Any]:
+        """What a trigger needs to talk to AWS as this task does."""
+        return {name: getattr(self, name) for name in AWS_TEMPLATE_FIELDS}
 
     @cached_property
     def s3(self) -> Any:
@@ -239,6 +245,19 @@ def deferral_timeout(end: float | None) -> timedelta | None:
     :param end: in seconds since the epoch; None: the wait has no end.
     """
     return None if end is None else timedelta(seconds=max(0.0, end - time.time()) + DEFERRAL_MARGIN)
+
+
+def told_error(told: Mapping[str, Any], otherwise: type[InferenceError]) -> InferenceError:
+    """Give the error that a trigger told.
+
+    :param told: the trigger's event, one that does not say that all went well.
+    :param otherwise: what to raise where it tells no error.
+    :raises InferenceError: it tells none; a retry may help.
+    """
+    if facts := told.get("error"):
+        return error_from_dict(facts)
+    status = told.get("status") or "no event"
+    raise otherwise(f"The trigger ended without saying why: {status}", retryable=True)
 
 
 def has_jinja(value: object) -> bool:

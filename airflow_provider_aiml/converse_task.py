@@ -264,13 +264,13 @@ class ConverseTask(StreamedTask):
         content = attached(self.message, attach(()))
         facts = {**request, "content": content, "output_schema": schema.asked if schema else None}
         return Talk.load(
-            self._place(self.history_uri),
+            self._history_place(self.history_uri),
             request_identity(task, "Converse", facts),
             resend=read_flag(self.resend_documents, "resend_documents"),
             anew=read_flag(self.reinvoke, "reinvoke"),
         )
 
-    def _place(self, given: str) -> Place:
+    def _history_place(self, given: str) -> Place:
         from airflow_provider_aiml.inference.history_places import PathPlace, S3Place
         from airflow_provider_aiml.inference.outputs import Location
 

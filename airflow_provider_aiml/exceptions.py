@@ -17,7 +17,7 @@ The name of an error says the cause; its fields say what to do::
     │   ├── AnswerMismatchError      the answer does not fit the schema, corrections included
     │   └── TurnLimitError           tools and corrections went on until a limit of the task
     ├── OutputExpiredError           neither output nor failure appeared before the deadline
-    ├── OutputUnreadableError        S3 could not be asked, too many times in a row
+    ├── OutputUnreadableError        whether there is an output could not be asked or read
     ├── NoticeQueueError             the queue of completion notices cannot be used
     ├── StackFailedError             CloudFormation could not do what a template says, and took it back
     └── StoredAnswerError            the place that keeps paid answers cannot be read or written
@@ -308,7 +308,7 @@ class OutputExpiredError(InferenceError):
 
 
 class OutputUnreadableError(InferenceError):
-    """S3 could not be asked for the output, too many times in a row; the output may be there."""
+    """Whether there is an output, or where, could not be asked or read; it may be there."""
 
     retryable = True
     may_have_been_billed = True
@@ -325,7 +325,7 @@ class StackFailedError(InferenceError):
 
 
 class StoredAnswerError(InferenceError):
-    """The object that keeps a paid answer cannot be read, written or trusted."""
+    """The place that keeps a paid answer, or what is known of it, cannot be read, written or trusted."""
 
     retryable = True
 

@@ -10,13 +10,8 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.aws_task import AwsTask
-from airflow_provider_aiml.exceptions import (
-    InferenceError,
-    ModelFailedError,
-    OutputUnreadableError,
-    error_from_dict,
-)
+from airflow_provider_aiml.aws_task import AwsTask, told_error
+from airflow_provider_aiml.exceptions import InferenceError, ModelFailedError, OutputUnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,10 +55,7 @@ class InvocationTask(AwsTask):
             poll_interval=poll_interval,
             timeout_at=timeout_at,
             started_at=time.time(),
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            botocore_config=self.botocore_config,
+            **self.connection_arguments,
             **more,
         )
 
@@ -75,12 +67,10 @@ class InvocationTask(AwsTask):
         from airflow_provider_aiml.inference.invocations import read_invocations
 
         told: Mapping[str, Any] = event or {}
-        status, facts, index = told.get("status"), told.get("error"), told.get("index")
+        status, index = told.get("status"), told.get("index")
         if status == "completed":
             return self.conclude(read_invocations(told.get("invocations")), several=several)
-        if not facts:
-            raise OutputUnreadableError(f"The trigger ended without saying why: {status or 'no event'}")
-        error = error_from_dict(facts)
+        error = told_error(told, OutputUnreadableError)
         if status == "expired":
             raise self.overdue(error)
         arn = None if index is None else read_invocations(told.get("invocations"))[index]

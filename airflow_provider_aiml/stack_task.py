@@ -10,8 +10,14 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_aiml.aws_task import AwsTask, deferrable_default, deferral_timeout, task_identity
-from airflow_provider_aiml.exceptions import InferenceError, StackFailedError, error_from_dict
+from airflow_provider_aiml.aws_task import (
+    AwsTask,
+    deferrable_default,
+    deferral_timeout,
+    task_identity,
+    told_error,
+)
+from airflow_provider_aiml.exceptions import StackFailedError
 from airflow_provider_aiml.inference.arguments import read_seconds
 
 if TYPE_CHECKING:
@@ -115,10 +121,7 @@ class StackTask(AwsTask):
                 action=operation.action,
                 poll_interval=self.waiter_delay,
                 timeout_at=deadline,
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
+                **self.connection_arguments,
             ),
             method_name="execute_complete",
             timeout=deferral_timeout(deadline),
@@ -135,16 +138,9 @@ class StackTask(AwsTask):
         with self.careful():
             self.link_facts["stack_id"] = told.get("stack_id")
             if told.get("status") != "over":
-                raise _untold(told)
+                raise told_error(told, StackFailedError)
             operation = Operation(told["action"], told["stack_id"])
             if operation.action in self.final_actions:
                 return self.result_of(operation)
             self.hook.step_over(operation, self.stack_name, told["timeout_at"])
             return self._go_on(context, told["timeout_at"])
-
-
-def _untold(told: Mapping[str, Any]) -> InferenceError:
-    if facts := told.get("error"):
-        return error_from_dict(facts)
-    status = told.get("status") or "no event"
-    return StackFailedError(f"The trigger ended without saying why: {status}", retryable=True)

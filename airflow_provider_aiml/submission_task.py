@@ -347,7 +347,7 @@ class SubmissionTask(AsyncOutputTask):
         while waits and not over:
             for index, wait, seen in self.look_at_each(waits):
                 verdict = wait.on_look(seen, time.time())
-                if wait.needs_permission_notice:
+                if wait.take_permission_notice():
                     self.tell_of_permission(wait.inference.output_location)
                 if verdict is None:
                     continue

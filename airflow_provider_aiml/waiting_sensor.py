@@ -14,7 +14,7 @@ from airflow_provider_aiml.aws_task import AwsTask, deferrable_default
 from airflow_provider_aiml.exceptions import InferenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow.sdk import Context
 
@@ -32,6 +32,9 @@ class WaitingSensor(AwsTask, BaseSensorOperator):
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable``.
     """
+
+    conclude_event: Callable[..., Any]
+    """Give the result of a wait in the triggerer: a method of what knows the service."""
 
     def __init__(self, *, deferrable: bool | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -53,6 +56,11 @@ class WaitingSensor(AwsTask, BaseSensorOperator):
     @abstractmethod
     def over(self) -> bool:
         """Whether there is nothing to wait for any more."""
+
+    @property
+    @abstractmethod
+    def _several(self) -> bool:
+        """Whether the result is a list."""
 
     @abstractmethod
     def outcome(self) -> Any:
@@ -94,6 +102,16 @@ class WaitingSensor(AwsTask, BaseSensorOperator):
         if self.deferrable:
             self.hand_over()
         return False
+
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, ends_at: float | None = None
+    ) -> Any:
+        """Go on after the deferral.
+
+        :param event: what the trigger said.
+        :param ends_at: the end of the wait, in seconds since the epoch.
+        """
+        return self.conclude_deferred(lambda: self.conclude_event(event, several=self._several), ends_at)
 
     def conclude_deferred(self, conclude: Callable[[], Any], ends_at: float | None) -> Any:
         """Give the result after a deferral; with ``silent_fail`` a fault on the way to it is waited out.

@@ -167,6 +167,8 @@ def method_section(cls: type, name: str) -> Iterator[str]:
     twin = f", coroutine `a{name}`" if hasattr(cls, f"a{name}") else ""
     yield f"**`{name}`**{twin}: {' '.join(told.prose)}\n"
     given = dict(defaults(method))
+    if missing := sorted(given.keys() - told.params.keys()):
+        raise LookupError(f"{cls.__name__}.{name} does not say what {', '.join(missing)} means")
     yield from (
         f"- `{one}`{f', default {given[one]}' if '`' in given.get(one, '') else ''}: "
         f"{once(meaning, given.get(one, ''))}"

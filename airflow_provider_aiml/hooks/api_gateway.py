@@ -141,6 +141,7 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
     def describe(self, stack_name: str) -> dict[str, Any]:
         """Say what a stack of ours is: never a key, only its id.
 
+        :param stack_name: the stack's name.
         :return: ``url``, ``rest_api_id``, ``stage_name``, ``invoke_role_arn``, ``cloudwatch_role_arn``,
             ``log_group_name``, ``usage_plan_id``, ``api_key_id`` (those that there are), ``stack_id``,
             ``stack_name`` and ``status``.
@@ -180,7 +181,13 @@ class ApiGatewaySageMakerHook(ApiCallsMixin, StackCallsMixin, AwsBaseHook):
     ) -> dict[str, Any]:
         """Delete a stack and wait for it; one that is not there is as good as deleted.
 
-        :return: ``stack_name``, ``status`` (``deleted`` or ``absent``) and ``kept``, what outlives it.
+        :param stack_name: the stack's name.
+        :param role_arn: the role that CloudFormation works as; None: the one that the stack has, or the
+            connection's own identity.
+        :param waiter_delay: seconds between two looks.
+        :param wait_timeout: seconds to wait at most; None waits as long as it takes.
+        :return: ``stack_name``, ``status`` (``deleted`` or ``absent``), ``kept``, the resources that outlive
+            it, and ``stack_id`` where one was deleted.
         :raises StackFailedError: something could not be deleted, with the reasons.
         """
         deadline = None if wait_timeout is None else time.time() + wait_timeout

@@ -74,7 +74,7 @@ async def watch_output_with_notices(
     schedule: PollSchedule,
     deadline: float,
     max_faults: int | None = 10,
-    on_notice: Callable[[str], None] | None = None,
+    on_forbidden: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.time,
     started: float | None = None,
 ) -> Verdict:
@@ -88,7 +88,7 @@ async def watch_output_with_notices(
     :param schedule: the pauses between looks once a notice has come; until then five minutes at least.
     :param deadline: seconds since the epoch.
     :param max_faults: how many faults of S3, not of SQS, in a row end the wait. Default 10; None: never.
-    :param on_notice: is told, once, of a permission that seems to be missing.
+    :param on_forbidden: is told, once, of a permission that seems to be missing.
     :param clock: gives the seconds since the epoch.
     :param started: when the wait began, in seconds since the epoch, if before this call (a restart).
     :return: how the wait ended; ``unreadable`` with a :class:`NoticeQueueError` if the queue cannot be used.
@@ -105,7 +105,7 @@ async def watch_output_with_notices(
             schedule=_slow(schedule),
             deadline=deadline,
             max_faults=max_faults,
-            on_notice=on_notice,
+            on_forbidden=on_forbidden,
             clock=clock,
             started=started,
             bell=bell,

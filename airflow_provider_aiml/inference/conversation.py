@@ -173,13 +173,17 @@ def check_known(message: Any, operation: str) -> None:
                     f"{operation}: the answer holds what is not known: {told.get('name')}",
                     hint="a newer release of botocore may know it",
                 )
-            pending.extend(item for key, item in value.items() if key not in _DOCUMENTS)
+            pending += [
+                item for key, item in value.items() if key not in _DOCUMENTS and not isinstance(item, str)
+            ]
         elif isinstance(value, (list, tuple)):
             pending.extend(value)
 
 
 def to_json(value: Any) -> Any:
     """Make a response JSON-safe: bytes as base64, times as ISO 8601, decimals as numbers."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (bytes, bytearray)):
@@ -208,8 +212,10 @@ def from_json(value: Any) -> Any:
 
     :raises RequestError: what claims to be base64 is not.
     """
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
-        if set(value) == {BYTES_KEY}:
+        if len(value) == 1 and BYTES_KEY in value:
             return _decode(value[BYTES_KEY])
         return {key: item if key in _DOCUMENTS else from_json(item) for key, item in value.items()}
     return [from_json(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -252,43 +252,40 @@ def document_names(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def check_media(
-    content: Sequence[Mapping[str, Any]], taken: Collection[str] = (), field: str = "message"
-) -> None:
+def check_media(content: Sequence[Mapping[str, Any]], taken: Collection[str] = ()) -> None:
     """Refuse what Converse would refuse of a message's documents and images.
 
     :param content: the content blocks of the message.
     :param taken: names of the documents that stand in the conversation already.
-    :param field: what the task calls the message, for errors.
     :raises RequestError: with every problem: too many, too large, no valid or unique name, an image that
         cannot be read, is too long or is not what it claims to be.
     """
-    problems = [*_count_problems(content, field), *_name_problems(content, taken, field)]
+    problems = [*_count_problems(content), *_name_problems(content, taken)]
     for index, block in enumerate(content):
         for kind in MOST:
             if isinstance(inner := block.get(kind), Mapping):
-                problems += _content_problems(kind, inner, f"{field}[{index}].{kind}")
+                problems += _content_problems(kind, inner, f"message[{index}].{kind}")
     if problems:
         raise PayloadError("The message cannot be sent", problems=tuple(problems))
 
 
-def _count_problems(content: Sequence[Mapping[str, Any]], field: str) -> list[Problem]:
+def _count_problems(content: Sequence[Mapping[str, Any]]) -> list[Problem]:
     problems = []
     for kind, most in MOST.items():
         count = sum(1 for block in content if kind in block)
         if count > most:
-            problems.append(Problem(field, f"a message with {count} {kind}s", f"at most {most}"))
+            problems.append(Problem("message", f"a message with {count} {kind}s", f"at most {most}"))
     if any("document" in block for block in content) and not any("text" in block for block in content):
-        problems.append(Problem(field, "a document without a text", "a text block beside the document"))
+        problems.append(Problem("message", "a document without a text", "a text block beside the document"))
     return problems
 
 
-def _name_problems(content: Sequence[Mapping[str, Any]], taken: Collection[str], field: str) -> list[Problem]:
+def _name_problems(content: Sequence[Mapping[str, Any]], taken: Collection[str]) -> list[Problem]:
     problems, seen = [], set(taken)
     for index, block in enumerate(content):
         if not isinstance(block.get("document"), Mapping):
             continue
-        name, where = block["document"].get("name"), f"{field}[{index}].document.name"
+        name, where = block["document"].get("name"), f"message[{index}].document.name"
         if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
             allowed = "1 to 200 letters, digits, single spaces, hyphens, parentheses and square brackets"
             found = f"text of {len(name)} characters" if isinstance(name, str) else "missing"

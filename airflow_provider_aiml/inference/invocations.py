@@ -96,18 +96,13 @@ class InvocationWait:
     :param max_faults: how many questions in a row may fail; None never gives up. Default: 10.
     """
 
-    __slots__ = ("_faults", "arn", "deadline", "max_faults")
+    __slots__ = ("arn", "deadline", "faults", "max_faults")
 
     def __init__(self, arn: str, deadline: float | None, max_faults: int | None = _MOST_FAULTS) -> None:
         self.arn = arn
         self.deadline = deadline
         self.max_faults = max_faults
-        self._faults = 0
-
-    @property
-    def faults(self) -> int:
-        """How many questions in a row failed."""
-        return self._faults
+        self.faults = 0
 
     def on_answer(self, status: str, now: float) -> Verdict | None:
         """Decide what follows from a status; None: ask again.
@@ -115,7 +110,7 @@ class InvocationWait:
         :param status: as the API spells it. One that is not known counts as still running.
         :param now: seconds since the epoch.
         """
-        self._faults = 0
+        self.faults = 0
         if status == "Completed":
             return COMPLETED
         if status == FAILED:
@@ -130,9 +125,9 @@ class InvocationWait:
         """
         if not error.retryable:
             return Verdict("unreadable", error)
-        self._faults += 1
-        if self.max_faults is not None and self._faults >= self.max_faults:
-            message = f"Bedrock could not be asked for {self.arn}, {self._faults} times in a row"
+        self.faults += 1
+        if self.max_faults is not None and self.faults >= self.max_faults:
+            message = f"Bedrock could not be asked for {self.arn}, {self.faults} times in a row"
             return Verdict("unreadable", OutputUnreadableError(message, code=error.code, hint=error.hint))
         return self._after_deadline(now)
 

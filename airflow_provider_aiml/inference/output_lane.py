@@ -57,10 +57,10 @@ class Waiter(Wait):
     :param max_faults: how many faults in a row end the wait; None: never.
     :param started: seconds since the epoch; None: now.
     :param clock: gives the seconds since the epoch.
-    :param on_notice: is told, once, of a permission that seems to be missing.
+    :param on_forbidden: is told, once, of a permission that seems to be missing.
     """
 
-    __slots__ = ("before", "clock", "cohort", "future", "on_notice", "polls", "schedule")
+    __slots__ = ("before", "clock", "cohort", "future", "on_forbidden", "polls", "schedule")
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class Waiter(Wait):
         max_faults: int | None,
         started: float | None,
         clock: Callable[[], float],
-        on_notice: Callable[[str], None] | None,
+        on_forbidden: Callable[[str], None] | None,
     ) -> None:
         super().__init__(inference, deadline=float(deadline), max_faults=max_faults, started=started)
         self.schedule = schedule
         self.clock = clock
-        self.on_notice = on_notice
+        self.on_forbidden = on_forbidden
         self.before = 0.0 if started is None else max(0.0, clock() - started)
         self.polls = 0
         self.cohort: Cohort | None = None
@@ -94,8 +94,8 @@ class Waiter(Wait):
             return True
         try:
             verdict = self.on_look(look, self.clock())
-            if self.needs_permission_notice and self.on_notice is not None:
-                self.on_notice(LIST_BUCKET_HINT)
+            if self.take_permission_notice() and self.on_forbidden is not None:
+                self.on_forbidden(LIST_BUCKET_HINT)
         except Exception as error:
             self.future.set_exception(error)
             return True

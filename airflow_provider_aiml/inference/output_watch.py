@@ -47,7 +47,7 @@ async def watch_output(
     schedule: PollSchedule,
     deadline: float,
     max_faults: int | None = 10,
-    on_notice: Callable[[str], None] | None = None,
+    on_forbidden: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.time,
     started: float | None = None,
     bell: Bell | None = None,
@@ -62,7 +62,7 @@ async def watch_output(
         call.
     :param deadline: seconds since the epoch.
     :param max_faults: how many faults in a row end the wait. Default 10; None: never.
-    :param on_notice: is told, once, of a permission that seems to be missing.
+    :param on_forbidden: is told, once, of a permission that seems to be missing.
     :param clock: gives the seconds since the epoch.
     :param started: when the wait began, in seconds since the epoch, if before this call (a restart).
     :param bell: lets its holder have a look taken at once.
@@ -75,7 +75,7 @@ async def watch_output(
         max_faults=max_faults,
         started=started,
         clock=clock,
-        on_notice=on_notice,
+        on_forbidden=on_forbidden,
     )
     watcher = _shared_watcher(share_key)
     watcher.join(waiter, open_client)

@@ -252,9 +252,8 @@ class Wait:
         self._forbidden = False
         self._noticed = False
 
-    @property
-    def needs_permission_notice(self) -> bool:
-        """Whether to tell the user now of the permission that seems to be missing: True once, after a 403."""
+    def take_permission_notice(self) -> bool:
+        """Say whether to tell the user now of the permission that seems to be missing: once, after a 403."""
         due = self._forbidden and not self._noticed
         self._noticed = self._noticed or due
         return due

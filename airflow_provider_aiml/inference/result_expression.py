@@ -20,11 +20,10 @@ _MOST_KEYS = 20
 _LONGEST_NAME = 40
 
 
-def check_expression(expression: str, field: str = "result_expression") -> None:
+def check_expression(expression: str) -> None:
     """Refuse what is not a JMESPath, or one that no answer can fit.
 
     :param expression: the expression, without Jinja.
-    :param field: the argument that holds it.
     :raises RequestError: the expression does not parse, calls a function that there is not or with another
         number of arguments, or gives no value but an expression, as ``&body`` does.
         https://jmespath.org/specification.html
@@ -43,7 +42,7 @@ def check_expression(expression: str, field: str = "result_expression") -> None:
         if mistake is None:
             return
         found = mistake
-    problem = Problem(field, found, allowed)
+    problem = Problem("result_expression", found, allowed)
     raise RequestError("The expression cannot be read", problems=(problem,))
 
 

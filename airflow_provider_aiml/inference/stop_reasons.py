@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from airflow_provider_aiml.exceptions import AnswerStoppedError, Problem, RequestError
@@ -55,19 +55,19 @@ def read_fail_on(fail_on: Any, known: Collection[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def check_stop_reason(reason: str, fail_on: Collection[str], result: Mapping[str, Any]) -> None:
+def check_stop_reason(reason: str, fail_on: Collection[str], result: Callable[[], Mapping[str, Any]]) -> None:
     """Fail where the model stopped for a reason that the task does not accept.
 
     :param reason: the response's stop reason.
     :param fail_on: the reasons that fail.
-    :param result: what there is of the answer, for the error's record.
+    :param result: gives what there is of the answer, for the error's record.
     :raises AnswerStoppedError: it did.
     """
     if reason in fail_on:
         raise AnswerStoppedError(
             f"The model stopped with {reason}; its answer may be cut off or withheld",
             stop_reason=reason,
-            result=dict(result),
+            result=dict(result()),
             hint=f"{_HINTS.get(reason, 'look at the partial answer')}; fail_on sets what fails a task",
         )
 

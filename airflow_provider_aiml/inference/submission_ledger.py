@@ -144,10 +144,10 @@ class SubmissionLedger:
         self.pages = pages
         self._known: dict[str, dict[str, Any]] = {}
 
-    def knows(self, identity: str) -> bool:
-        """Whether the record of a request that was read and is absent was never written.
+    def absence_is_certain(self, identity: str) -> bool:
+        """Say whether a record that was looked for and is not there was never written.
 
-        What keeps pages may lose one, but only whole: where there is a page, all of it is there.
+        What keeps pages may lose one, but only whole: where the record's page is there, all of it is.
         """
         return bool(self._known.get(identity[:_PAGE_DIGITS]))
 

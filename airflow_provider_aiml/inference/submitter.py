@@ -228,7 +228,7 @@ class Submitter:
         """Look, in a first try, for what a run of the same name left that was deleted with its records."""
         if self.earlier_tries:
             return {}
-        new = [key for key in requests if key not in records and not self.ledger.knows(key)]
+        new = [key for key in requests if key not in records and not self.ledger.absence_is_certain(key)]
         try:
             found = first_look(
                 self.s3, {key: self.predict(self._names(key, requests[key], 1)) for key in new}
@@ -251,7 +251,7 @@ class Submitter:
         so that an ordinal where nothing is to be seen does not say that there was no further one.
         """
         free = 1
-        if self.ledger.knows(identity):
+        if self.ledger.absence_is_certain(identity):
             return Finding(free)
         for ordinal in range(1, min(self.earlier_tries, _MOST_ORDINALS) + 1):
             places = self._places(identity, request, ordinal)

@@ -224,7 +224,7 @@ class ToolLoop:
     def _settle(self, progress: Progress) -> Outcome | None:
         """Decide what the last answer means: the end, or a reply to it."""
         turn = progress.turns[-1]
-        check_stop_reason(turn.stop_reason, self.fail_on, self._outcome(progress).facts())
+        check_stop_reason(turn.stop_reason, self.fail_on, lambda: self._outcome(progress).facts())
         # Bedrock says end_turn beside whole calls, too (strands-agents, issues 767, 1810 and 1827).
         if turn.stop_reason in UNREMARKABLE and self._has_calls(turn):
             # Before they run: past a limit, the model would never be told what they gave.

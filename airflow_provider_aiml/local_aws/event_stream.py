@@ -22,7 +22,6 @@ __all__ = [
     "CONTENT_TYPE",
     "encode_event",
     "encode_stream",
-    "error_message",
     "event_message",
     "exception_message",
     "json_payload",
@@ -69,16 +68,14 @@ def event_message(name: str, payload: bytes, content_type: str = "application/js
     return encode_event(headers, payload)
 
 
-def exception_message(name: str, payload: bytes, content_type: str = "application/json") -> bytes:
-    """Frame a modelled exception, for example ``modelStreamErrorException`` or ``ModelStreamError``."""
-    headers = {":exception-type": name, ":content-type": content_type, ":message-type": "exception"}
+def exception_message(name: str, payload: bytes) -> bytes:
+    """Frame a modelled exception, for example ``modelStreamErrorException`` or ``ModelStreamError``.
+
+    :param name: the exception's name.
+    :param payload: its members as JSON.
+    """
+    headers = {":exception-type": name, ":content-type": "application/json", ":message-type": "exception"}
     return encode_event(headers, payload)
-
-
-def error_message(code: str, message: str) -> bytes:
-    """Frame an error that is in no service model."""
-    headers = {":message-type": "error", ":error-code": code, ":error-message": message}
-    return encode_event(headers, b"")
 
 
 def json_payload(members: Mapping[str, Any]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.answer_task import AnswerTask, given_members
+from airflow_provider_aiml.answer_task import given_members
 from airflow_provider_aiml.aws_task import check_place, task_identity
 from airflow_provider_aiml.converse_task import ConverseTask
 from airflow_provider_aiml.exceptions import RequestError
@@ -96,7 +96,7 @@ class BedrockInvokeModelOperator(BodyTask):
         "request_metadata",
     )
     template_fields = (
-        *AnswerTask.template_fields,
+        *BodyTask.template_fields,
         *member_fields,
         "accept_type",
         "input_data",
@@ -105,7 +105,7 @@ class BedrockInvokeModelOperator(BodyTask):
     )
     template_ext = INPUT_TEMPLATES
     template_fields_renderers: ClassVar[dict[str, str]] = {
-        **AnswerTask.template_fields_renderers,
+        **BodyTask.template_fields_renderers,
         "input_data": "json",
         "request_members": "json",
     }

@@ -136,7 +136,7 @@ class BedrockStartAsyncInvokeOperator(InvocationTask):
             return self.conclude_event(event, several=False)
 
     def overdue(self, error: InferenceError) -> Exception:
-        """Say that the wait was too short, and that a retry takes it up again."""
+        """Give the error as it is: it says that the wait was too short."""
         return error
 
     def _request(self) -> dict[str, Any]:

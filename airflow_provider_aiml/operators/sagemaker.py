@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aiml.answer_task import AnswerTask, given_members
+from airflow_provider_aiml.answer_task import given_members
 from airflow_provider_aiml.aws_task import check_place, check_s3_uri
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.arguments import check_one_source, read_list, read_number
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_aiml.inference.streaming import StreamProgress
 
 PAYLOAD_TEMPLATES = (".json.j2", ".jsonl.j2", ".csv.j2", ".txt.j2")
-_RENDERERS = {**AnswerTask.template_fields_renderers, "payload": "json", "request_members": "json"}
+_RENDERERS = {**BodyTask.template_fields_renderers, "payload": "json", "request_members": "json"}
 _SINGLES = ("payload", "payload_uri", "input_location")
 _LISTS = ("payloads", "payload_uris", "input_locations")
 _RESPONSE_KEYS = {
@@ -88,7 +88,7 @@ class SageMakerInvokeEndpointOperator(BodyTask):
         "prefix_aware_id",
     )
     template_fields = (
-        *AnswerTask.template_fields,
+        *BodyTask.template_fields,
         *member_fields,
         "payload",
         "payload_uri",

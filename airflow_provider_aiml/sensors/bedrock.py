@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from airflow_provider_aiml.aws_task import deferral_timeout
 from airflow_provider_aiml.exceptions import InferenceError, ModelFailedError
 from airflow_provider_aiml.inference.invocations import InvocationWait, read_invocations
 from airflow_provider_aiml.invocation_task import InvocationTask
 from airflow_provider_aiml.waiting_sensor import WaitingSensor
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow.sdk import Context
 
 
 class BedrockAsyncInvokeSensor(WaitingSensor, InvocationTask):
@@ -87,16 +82,6 @@ class BedrockAsyncInvokeSensor(WaitingSensor, InvocationTask):
             kwargs={"ends_at": self.ends_at},
             timeout=deferral_timeout(self.ends_at),
         )
-
-    def execute_complete(
-        self, context: Context, event: Mapping[str, Any] | None = None, ends_at: float | None = None
-    ) -> Any:
-        """Go on after the deferral.
-
-        :param event: what the trigger said.
-        :param ends_at: the end of the wait, in seconds since the epoch.
-        """
-        return self.conclude_deferred(lambda: self.conclude_event(event, several=self._several), ends_at)
 
     def failure(self, error: InferenceError, arn: str | None) -> InferenceError:
         """Say that a failed invocation stays failed, however often it is asked for."""

@@ -20,7 +20,7 @@ from airflow_provider_aiml.inference.submissions import read_submissions
 from airflow_provider_aiml.waiting_sensor import WaitingSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context
 
@@ -147,16 +147,6 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
             timeout=deferral_timeout(end_of_wait(self._submissions, self.ends_at)),
         )
 
-    def execute_complete(
-        self, context: Context, event: Mapping[str, Any] | None = None, ends_at: float | None = None
-    ) -> Any:
-        """Go on after the deferral.
-
-        :param event: what the trigger said.
-        :param ends_at: the end of the wait, in seconds since the epoch.
-        """
-        return self.conclude_deferred(lambda: self.conclude_event(event, several=self._several), ends_at)
-
     def explained(self, message: str) -> str:
         """Add the permission that may be missing to a time-out's message."""
         return f"{message} Hint: {LIST_BUCKET_HINT}" if self._forbidden else message
@@ -183,7 +173,7 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         return {name: place for name, place in places.items() if place is not None}
 
     def _settle(self, index: int, wait: Wait, verdict: Verdict | None) -> None:
-        if wait.needs_permission_notice:
+        if wait.take_permission_notice():
             if self._tells_of_permission:
                 self.tell_of_permission(wait.inference.output_location)
             self._forbidden = True

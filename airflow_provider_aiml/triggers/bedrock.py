@@ -34,7 +34,8 @@ class BedrockAsyncInvokeTrigger(AwsTrigger):
     :param max_wait: seconds between two questions at most, with ``exponential_backoff``.
     :param timeout_at: seconds since the epoch at which the wait ends; None waits for ever. It is absolute, so
         that a restart does not extend it.
-    :param started_at: seconds since the epoch at which the wait began; a restart goes on with its back-off.
+    :param started_at: seconds since the epoch at which the wait began: a restart goes on with its back-off.
+        Default: now.
     :param max_faults: failed questions in a row after which the wait gives up; None never does.
     :param kwargs: connection and settings, see :class:`~airflow_provider_aiml.aws_trigger.AwsTrigger`.
     """

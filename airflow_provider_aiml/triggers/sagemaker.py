@@ -179,7 +179,7 @@ class SageMakerAsyncInferenceTrigger(AwsTrigger):
             schedule=PollSchedule(self.poll_interval, self.exponential_backoff, self.max_wait, seed),
             deadline=ends_at,
             max_faults=self.max_faults,
-            on_notice=self._tell_once,
+            on_forbidden=self._tell_once,
             started=self.started_at,
         )
         return index, verdict

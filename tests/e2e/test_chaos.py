@@ -48,6 +48,12 @@ FAULTS = {
 }
 OUTAGES = tuple(FAULTS) if FULL else ("503", "expired")
 OUTAGE_SECONDS = 60 if FULL else 12
+DELAY = 6.0
+"""Seconds before an inference runs: time for the scheduler to hear that the process which deferred has ended.
+
+Airflow 3.3.2 fails a task that resumes earlier ("finished with state success, but the task instance's state
+attribute is running"), and its next try finds the output, so that no process comes by ``resumed``.
+"""
 KILLS_AT_ONCE = 4
 
 
@@ -73,6 +79,7 @@ def begin(site, control, cloud):
             asynchronous=True,
             s3_output_path=f"s3://{name}/out",
             s3_failure_path=f"s3://{name}/failed",
+            delay=DELAY,
         )
         site.api.unpause(dag_id)
         return name, site.api.trigger(dag_id, endpoint_name=name, **params)

@@ -66,9 +66,13 @@ def test_every_error_can_be_pickled(error_class):
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
-    for error_class in PUBLIC:
-        assert re.search(rf"\b{error_class.__name__}\b", exceptions.__doc__ or ""), error_class
-        assert issubclass(error_class, InferenceError)
+    drawn, path = {}, []
+    for indent, name in re.findall(r"^ {4}([│ ]*(?:[├└]── )?)(\w+Error)\b", exceptions.__doc__, re.MULTILINE):
+        depth = len(indent) // 4
+        path[depth:] = [name]
+        drawn[name] = path[depth - 1] if depth else "Exception"
+
+    assert drawn == {error_class.__name__: error_class.__base__.__name__ for error_class in PUBLIC}
 
 
 @pytest.mark.parametrize("name", ["AnErrorOfTomorrow", "json", "Problem", None])

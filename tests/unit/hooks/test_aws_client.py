@@ -285,6 +285,7 @@ def test_sts_that_does_not_answer_means_that_nothing_was_sent(call, role, wire, 
 
     assert not raised.value.may_have_been_billed
     assert "STS" in raised.value.hint
+    assert wire.requests
     assert all(b"AssumeRole" in request.body for request in wire.requests)
 
 

@@ -179,7 +179,7 @@ class World:
             "open_client": self.s3.open_client,
             "schedule": PollSchedule(10.0),
             "deadline": self.clock() + lasting,
-            "on_notice": self.notices.append,
+            "on_forbidden": self.notices.append,
             "clock": self.clock,
             **options,
         }

@@ -295,7 +295,7 @@ def test_a_callback_that_fails_ends_only_its_own_wait(world: World) -> None:
 
     async def scenario() -> list[Any]:
         late = world.at(15, "s3://bkt/out/b")
-        watches = [world.watch("a", on_notice=broken), world.watch("b")]
+        watches = [world.watch("a", on_forbidden=broken), world.watch("b")]
         return await asyncio.gather(late, *watches, return_exceptions=True)
 
     _, failed, completed = world.run(scenario)
@@ -329,7 +329,9 @@ def test_a_wait_that_is_cancelled_while_the_looks_are_told_is_told_nothing(world
     tasks: list[asyncio.Task[Verdict]] = []
 
     async def scenario() -> None:
-        tasks.append(asyncio.ensure_future(world.watch("a", on_notice=lambda _: tasks[1].cancel() and None)))
+        tasks.append(
+            asyncio.ensure_future(world.watch("a", on_forbidden=lambda _: tasks[1].cancel() and None))
+        )
         tasks.append(asyncio.ensure_future(world.watch("b")))
         await asyncio.wait([tasks[1]])
         await world.at(20, "s3://bkt/out/a")

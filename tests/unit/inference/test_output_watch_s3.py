@@ -85,7 +85,7 @@ def test_without_permission_to_list_head_finds_the_output(aws: LocalAws) -> None
         await create_bucket()
         aws.add_fault("s3:LIST", code="AccessDenied", for_seconds=60.0)
         aws.add_fault("s3:HEAD", code="AccessDenied", count=2)
-        verdict, _ = await asyncio.gather(watch("0", on_notice=notices.append), put_later("out/0"))
+        verdict, _ = await asyncio.gather(watch("0", on_forbidden=notices.append), put_later("out/0"))
         return verdict.status
 
     assert asyncio.run(scenario()) == "completed"

@@ -140,10 +140,10 @@ def test_a_deadline_beyond_every_calendar_is_still_named() -> None:
 
 def test_the_missing_permission_is_noticed_once_and_named_at_the_end() -> None:
     wait = Wait(INFERENCE, deadline=100)
-    assert not wait.needs_permission_notice
+    assert not wait.take_permission_notice()
     for now in (1, 2, 3):
         assert wait.on_look(Look(Seen.FORBIDDEN, "403"), now) is None
-    assert [wait.needs_permission_notice for _ in range(3)] == [True, False, False]
+    assert [wait.take_permission_notice() for _ in range(3)] == [True, False, False]
     verdict = wait.on_look(NOTHING, 100)
     assert verdict is not None
     assert verdict.error is not None

@@ -39,7 +39,7 @@ def test_what_is_no_list_of_stop_reasons_is_refused(fail_on):
 @pytest.mark.parametrize("reason", sorted(FAIL_ON | {"stop_sequence"}))
 def test_a_stop_that_fails_says_why_and_what_to_change(reason):
     with pytest.raises(AnswerStoppedError, match=f"stopped with {reason}.*fail_on") as caught:
-        check_stop_reason(reason, {reason}, {"text": "partial"})
+        check_stop_reason(reason, {reason}, lambda: {"text": "partial"})
 
     assert caught.value.stop_reason == reason
     assert caught.value.result == {"text": "partial"}
@@ -48,4 +48,4 @@ def test_a_stop_that_fails_says_why_and_what_to_change(reason):
 
 
 def test_a_stop_that_is_accepted_passes():
-    check_stop_reason("end_turn", FAIL_ON, {})
+    check_stop_reason("end_turn", FAIL_ON, dict)

@@ -66,8 +66,8 @@ def test_a_later_try_reads_what_an_earlier_one_wrote(pages: Pages) -> None:
 
     later = SubmissionLedger(pages)
     assert later.read([FIRST, SECOND, OTHER_PAGE], now=0) == {FIRST: RECORD}
-    assert later.knows(SECOND)
-    assert not later.knows(OTHER_PAGE)
+    assert later.absence_is_certain(SECOND)
+    assert not later.absence_is_certain(OTHER_PAGE)
 
 
 def test_records_of_one_page_stand_beside_each_other(pages: Pages) -> None:
@@ -87,7 +87,7 @@ def test_without_a_place_nothing_is_kept_and_that_is_known() -> None:
     ledger.write({FIRST: RECORD})
 
     assert SubmissionLedger(NoPages()).read([FIRST], now=0) == {}
-    assert not SubmissionLedger(NoPages()).knows(FIRST)
+    assert not SubmissionLedger(NoPages()).absence_is_certain(FIRST)
 
 
 def test_a_process_whose_supervisor_is_gone_cannot_write_and_is_told_to_stop() -> None:

@@ -7,7 +7,6 @@ import pytest
 from airflow_provider_aiml.local_aws.event_stream import (
     encode_event,
     encode_stream,
-    error_message,
     event_message,
     exception_message,
     json_payload,
@@ -73,13 +72,6 @@ def test_an_exception_names_its_type():
         ":content-type": "application/json",
         ":message-type": "exception",
     }
-
-
-def test_an_error_outside_the_model_has_its_code_and_message_in_the_headers():
-    [(headers, payload)] = parse(error_message("InternalFailure", "broken"))
-
-    assert headers == {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "broken"}
-    assert payload == b""
 
 
 def test_a_stream_of_events_may_end_in_an_exception():

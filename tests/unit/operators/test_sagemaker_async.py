@@ -478,6 +478,8 @@ def test_a_throttled_submission_is_sent_again(endpoint):
 
     run(make(wait_for_completion=False, retry_args={"base": 0.01, "cap": 0.01}))
 
+    assert endpoint.request_counts()["sagemaker:InvokeEndpointAsync"] == 2
+
 
 def test_a_submission_that_stays_throttled_can_be_retried(endpoint):
     endpoint.add_fault("sagemaker:InvokeEndpointAsync", code="ThrottlingException", count=2)

@@ -61,6 +61,7 @@ EXAMPLES = {
             "timeout_at": 1_800_000_000.25,
             "started_at": 1_700_000_000.5,
             "max_faults": None,
+            "failure_policy": {"policy": "all", "max_failures": 1, "max_failure_rate": 0.5},
             "sqs_queue": "arn:aws:sqs:eu-west-1:111122223333:notices",
             "aws_conn_id": None,
             "region_name": "eu-west-1",
