@@ -43,12 +43,13 @@ XCOM_COMFORT_BYTES = 1024 * 1024
 class ResultTask(AwsTask):
     """A task whose result goes through an expression into XCom.
 
-    :param result_expression: a JMESPath over the whole result, whose ``body`` is one key; what it gives is
-        what goes to XCom. https://jmespath.org/specification.html (templated)
+    :param result_expression: a JMESPath over the whole result, the mapping that this task gives; what it
+        picks goes to XCom, None where it finds nothing. https://jmespath.org/specification.html (templated)
     :param output_uri: where to keep the answer's raw bytes, for example ``s3://bucket/scores/{{ ds }}.json``;
         with a trailing ``/`` it is a folder and the file's name is the request's identity. A retry finds the
-        answer there and pays for nothing. XCom then holds the URI instead of the body. The instances of a
-        mapped task need a folder, or ``{{ ti.map_index }}`` in the name. (templated)
+        answer there and pays for nothing. XCom then has the result without the body, and in its place the
+        key ``output_uri`` that says where it is. The instances of a mapped task need a folder, or
+        ``{{ ti.map_index }}`` in the name. (templated)
     """
 
     template_fields: Sequence[str] = (*AwsTask.template_fields, "output_uri", "result_expression")
@@ -173,8 +174,8 @@ def _written(result: Any) -> bytes | None:
 class PaidTask(ResultTask):
     """A task that looks for an answer that was already paid for before it asks.
 
-    :param reinvoke: buy again, on purpose, an answer that is kept at ``output_uri``; each try then does.
-        Default: False. (templated)
+    :param reinvoke: True calls the model, and pays, though an answer is kept at ``output_uri``, and replaces
+        it. So does every further try: set ``retries=0`` with it. Default: False. (templated)
     """
 
     operation: ClassVar[str]

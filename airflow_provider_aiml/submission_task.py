@@ -65,9 +65,10 @@ class SubmissionTask(AsyncOutputTask):
         again, and where its place cannot be predicted fails, for a retry after that time to send it;
         ``invoke`` sends it at once, and it may be bought twice. Default: ``wait``.
     :param uncertain_timeout: seconds from the moment of sending. Default: 3,600.
-    :param reinvoke: buy again, on purpose, what earlier tries bought. Default: False. (templated)
-    :param manifest_to: as for every wait; default: ``output_uri``, if it is a folder on S3, else the folder
-        for uploads. (templated)
+    :param reinvoke: True submits, and pays, again what earlier tries bought. So does every further try: set
+        ``retries=0`` with it. Default: False. (templated)
+    :param manifest_to: an S3 folder, ``s3://bucket/folder/``, for the list of what is awaited where it is
+        long (over 500). Default: ``output_uri``, if it is a folder on S3, else ``upload_to``. (templated)
     """
 
     operation: ClassVar[str] = "InvokeEndpointAsync"

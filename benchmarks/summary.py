@@ -75,7 +75,8 @@ def _waits(page: str) -> Iterator[tuple[str, str, str, str]]:
         yield f"500 deferred waits: {what}", ours[column], f"`S3KeyTrigger`: {theirs[column]}", budget
     each = figure(theirs["memory over idle"]) / 500
     many = table(page, "100000 waits")["10% of the outputs there"]["memory over idle"]
-    yield "100,000 deferred waits: memory", many, f"not run: about {each:.1f} MB a wait", "≤ 256 MB"
+    what = "100,000 outputs watched in one triggerer process: memory"
+    yield what, many, f"not run: about {each:.1f} MB a wait", "≤ 256 MB"
     seen, column = table(page, "From a completed inference"), "99th percentile"
     noticed = seen["ours with notices, completing over 30 s"][column]
     polled = f"`S3KeyTrigger`: {seen['S3KeyTrigger, polling every 10 s'][column]}"

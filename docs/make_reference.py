@@ -16,6 +16,7 @@ from airflow_provider_aiml import exceptions
 from airflow_provider_aiml.aws_task import AwsTask
 from airflow_provider_aiml.endpoint_api import EndpointApi
 from airflow_provider_aiml.get_provider_info import get_provider_info
+from airflow_provider_aiml.inference import payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,6 +181,18 @@ def method_section(cls: type, name: str) -> Iterator[str]:
     yield ""
 
 
+def content_types() -> Iterator[str]:
+    """Draw what becomes of a body, from the table at the head of the module that does it."""
+    title, table_of_types, told, _ = inspect.cleandoc(payload.__doc__ or "").split("\n\n")
+    ruler, _, *rows = table_of_types.splitlines()
+    columns = [column.span() for column in re.finditer("=+", ruler)]
+    yield f"{title}\n"
+    yield "| content type | to send | answer |\n| --- | --- | --- |"
+    for row in rows[1:-1]:
+        yield f"| {' | '.join(markdown(row[start:end].strip()) for start, end in columns)} |"
+    yield f"\n{markdown(' '.join(told.split()))}\n"
+
+
 def error_rows() -> Iterator[str]:
     """Draw the tree of errors."""
     yield "| error | a kind of | a retry may help | may have been billed | meaning |"
@@ -200,7 +213,8 @@ def page() -> str:
     for kind, found in sections.items():
         links = ", ".join(f"[{cls.__name__}](#{cls.__name__.lower()})" for _, cls in found)
         lines.append(f"- {kind.title()}: {links}")
-    lines.append("- [EndpointApi](#endpointapi), [every task](#every-task), [errors](#errors)\n")
+    lines.append("- [EndpointApi](#endpointapi), [every task](#every-task)")
+    lines.append("- [Content types](#content-types), [errors](#errors)\n")
     for kind, found in sections.items():
         lines.append(f"## {kind.title()}\n")
         describe = hook_section if kind == "hooks" else task_section
@@ -212,6 +226,7 @@ def page() -> str:
         *table(arguments(EndpointApi)),
         *raised([EndpointApi]),
         *("## Every task\n", "Arguments of all operators and sensors here.\n", *table(arguments(AwsTask))),
+        *("## Content types\n", *content_types()),
         *("## Errors\n", f"`from {exceptions.__name__} import …`\n"),
         "What stands here is each class's own; an error may know better, and says so in its text.\n",
         *error_rows(),

@@ -7,7 +7,7 @@ content type                     to send                                   answe
 ``application/jsonlines``        a list of records, one dict, or text      list
 ``text/csv``                     a list of lists or of dicts, or text      list of rows
 ``text/*``                       text, or a number                         text
-``application/x-npy``            an array or a nested list (needs numpy)   nested list
+``application/x-npy``            an array or a nested list (extra numpy)   nested list
 anything else                    text, unless it is an image, sound, film  base64
 ================================ ========================================= ================
 

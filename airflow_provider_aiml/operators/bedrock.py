@@ -60,7 +60,8 @@ class BedrockInvokeModelOperator(BodyTask):
     family that is not known here the body is the list of the chunks, and ``"body_form"`` is ``"chunks"``.
 
     :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
-    :param input_data: the body in the model's own format. At most 25,000,000 bytes. (templated)
+    :param input_data: the body in the model's own format. A text that ends in ``.json.j2`` or ``.txt.j2``
+        names a Jinja template in the DAG's template search path. At most 25,000,000 bytes. (templated)
     :param input_data_uri: or where to read the body's bytes from, in any object storage. (templated)
     :param content_type: the body's MIME type. Default: ``application/json``. (templated)
     :param accept_type: the MIME type wanted for the answer. (templated)
@@ -243,7 +244,8 @@ class BedrockConverseOperator(ConverseTask):
     :class:`~airflow_provider_aiml.converse_task.ConverseTask`.
 
     :param model_id: model, inference profile, provisioned throughput or prompt, by id or ARN. (templated)
-    :param message: the user's message: text, or a list of content blocks. Only what is attached, and a
+    :param message: the user's message: text, or a list of content blocks. A text that ends in ``.json.j2`` or
+        ``.txt.j2`` names a Jinja template in the DAG's template search path. Only what is attached, and a
         managed prompt, can do without. (templated)
     :param history: the ``history`` that an earlier turn gave. (templated)
     :param system: the system prompt: text, or a list of blocks. (templated)

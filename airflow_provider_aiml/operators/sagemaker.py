@@ -48,8 +48,9 @@ class SageMakerInvokeEndpointOperator(BodyTask):
     constant memory, and is read back only for ``result_expression``.
 
     :param endpoint_name: the endpoint. (templated)
-    :param payload: the body: JSON-like values, rows for CSV, text or bytes, as ``content_type`` says; or the
-        name of a file among :data:`PAYLOAD_TEMPLATES`. At most 6,291,456 bytes. (templated)
+    :param payload: the body, encoded as ``content_type`` says: JSON-like values, rows for CSV, text or bytes.
+        A text that ends in ``.json.j2``, ``.jsonl.j2``, ``.csv.j2`` or ``.txt.j2`` names a Jinja template in
+        the DAG's template search path, which is rendered and sent. At most 6,291,456 bytes. (templated)
     :param payload_uri: or where to read the body's bytes from, in any object storage. (templated)
     :param content_type: the body's MIME type. Default: ``application/json``. (templated)
     :param accept: the MIME type wanted for the answer. (templated)
@@ -217,7 +218,8 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
     "failure_location", "deadline"}``, which
     :class:`~airflow_provider_aiml.sensors.sagemaker.SageMakerAsyncInferenceSensor` takes as it is.
 
-    :param endpoint_name: an endpoint with an asynchronous inference configuration. (templated)
+    :param endpoint_name: an endpoint with an asynchronous inference configuration; without an
+        ``S3FailurePath`` in it, a failed inference is not seen until its deadline. (templated)
     :param payload: the body, as for the real-time operator. Up to 128,000 bytes go with the request, where
         the installed botocore knows how; larger ones are uploaded to ``upload_to``. (templated)
     :param payload_uri: or where to read the body's bytes from. (templated)

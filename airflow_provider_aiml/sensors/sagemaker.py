@@ -48,8 +48,8 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
         :class:`~airflow_provider_aiml.operators.sagemaker.SageMakerInvokeEndpointAsyncOperator` returned with
         ``wait_for_completion=False``, or a list of that. (templated)
     :param output_location: or the S3 URI of one output. (templated)
-    :param failure_location: with ``output_location``: the S3 URI of its failure object; beside ``inference``
-        it is refused, for that brings its own. (templated)
+    :param failure_location: with ``output_location``: the S3 URI of its failure object; without one a failure
+        is not seen. Beside ``inference`` it is refused, for that brings its own. (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: ``[operators]
         default_deferrable``.
     :raises ModelFailedError: the model failed; its own words are quoted.
