@@ -8,7 +8,6 @@ from airflow_provider_aiml.answer_task import given_members
 from airflow_provider_aiml.aws_task import check_place, check_s3_uri
 from airflow_provider_aiml.exceptions import PayloadError, Problem
 from airflow_provider_aiml.inference.arguments import check_one_source, read_list, read_number
-from airflow_provider_aiml.inference.paid_submission import check_filename
 from airflow_provider_aiml.streamed_task import BodyTask
 from airflow_provider_aiml.submission_task import PlannedRequest, SubmissionTask
 
@@ -314,7 +313,13 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         self.invocation_timeout_seconds = invocation_timeout_seconds
         self.request_members = request_members
         self._check_sources()
-        check_filename({"filename": filename}, several=self.several)
+        if filename is not None:
+            self._check_filename({"filename": filename})
+
+    def _check_filename(self, members: Mapping[str, Any]) -> None:
+        from airflow_provider_aiml.inference.paid_submission import check_filename
+
+        check_filename(members, several=self.several)
 
     @property
     def several(self) -> bool:
@@ -335,7 +340,7 @@ class SageMakerInvokeEndpointAsyncOperator(SubmissionTask):
         """Give the requests, checked; nothing is sent or uploaded yet."""
         self._check_sources()
         members = given_members(self)
-        check_filename(members, several=self.several)
+        self._check_filename(members)
         for name in ("request_ttl_seconds", "invocation_timeout_seconds"):
             members[name] = read_number(members.get(name), name, int)
         field = next(source for source in (*_SINGLES, *_LISTS) if getattr(self, source) is not None)

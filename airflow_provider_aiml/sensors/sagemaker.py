@@ -15,8 +15,6 @@ from airflow_provider_aiml.exceptions import (
     Problem,
     RequestError,
 )
-from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT, Seen, Wait
-from airflow_provider_aiml.inference.submissions import read_submissions
 from airflow_provider_aiml.waiting_sensor import WaitingSensor
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_aiml.inference.outputs import Verdict
+    from airflow_provider_aiml.inference.outputs import Verdict, Wait
     from airflow_provider_aiml.inference.submissions import Submission
 
 LOOKED_AT_FIRST = 50
@@ -105,6 +103,9 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
 
     def begin(self, *, resumed: bool) -> None:
         """Read what to wait for."""
+        from airflow_provider_aiml.inference.outputs import Wait
+        from airflow_provider_aiml.inference.submissions import read_submissions
+
         self._submissions = read_submissions(self._awaited(), now=self.started)
         self._waits = {
             index: Wait(
@@ -120,6 +121,8 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
 
     def look_at_all(self) -> bool:
         """Look at what is still awaited, at a long list from the triggerer; say whether S3 had a fault."""
+        from airflow_provider_aiml.inference.outputs import Seen
+
         if self.deferrable and len(self._waits) > LOOKED_AT_FIRST:
             _ = self.s3  # a connection or a region that is missing is said here, not by the triggerer
             self.hand_over()
@@ -149,6 +152,8 @@ class SageMakerAsyncInferenceSensor(WaitingSensor, AsyncOutputTask):
 
     def explained(self, message: str) -> str:
         """Add the permission that may be missing to a time-out's message."""
+        from airflow_provider_aiml.inference.outputs import LIST_BUCKET_HINT
+
         return f"{message} Hint: {LIST_BUCKET_HINT}" if self._forbidden else message
 
     def failure(self, error: InferenceError, submission: Submission) -> InferenceError:

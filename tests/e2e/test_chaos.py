@@ -70,7 +70,7 @@ def begin(site, control, cloud):
         aws_secret_access_key="test",
     )
 
-    def start(dag_id: str, model: str = "echo", **params):
+    def start(dag_id: str, model: str = "echo", delay: float = 0.0, **params):
         name = f"chaos-{uuid.uuid4().hex[:8]}"
         s3.create_bucket(Bucket=name)
         control.add_endpoint(
@@ -79,7 +79,7 @@ def begin(site, control, cloud):
             asynchronous=True,
             s3_output_path=f"s3://{name}/out",
             s3_failure_path=f"s3://{name}/failed",
-            delay=DELAY,
+            delay=delay,
         )
         site.api.unpause(dag_id)
         return name, site.api.trigger(dag_id, endpoint_name=name, **params)
@@ -107,7 +107,7 @@ def kill(site, pauses, begin):
 
     def run_and_kill(victim: str, point: str):
         pause = f"{victim}-{uuid.uuid4().hex[:8]}"
-        name, run_id = begin("e2e_chaos", pause=pause, point=point)
+        name, run_id = begin("e2e_chaos", delay=DELAY, pause=pause, point=point)
         pids = wait_until(lambda: announced(pauses, pause), SECONDS, f"the task pauses: {point}")
         os.kill(pids[victim], signal.SIGKILL)
         if victim == "supervisor":
