@@ -174,7 +174,10 @@ class AwsTask(BaseOperator):
         """
         from airflow_provider_aiml.hooks.aws_client import S3Hook
 
-        s3 = S3Hook.beside(self.hook) if conn_id is None else S3Hook(conn_id)
+        if conn_id is None:
+            s3 = S3Hook.beside(self.hook)
+        elif not (s3 := S3Hook(conn_id)).region_name:
+            s3 = S3Hook(conn_id, region_name=self.hook.region_name)
         return f"{s3.aws_conn_id or 'boto3'}-{s3.fingerprint}", s3.filesystem()
 
     def read_body(

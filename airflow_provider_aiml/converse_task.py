@@ -224,7 +224,7 @@ class ConverseTask(StreamedTask):
         said = [*earlier, user_message(content)]
         if self._limited:
             check_media(said[-1]["content"], document_names(said[:-1]))
-        check_calls(said, request)
+        check_calls(said, request, own_tools=not self._prompted)
         return Plan(talk, said, {**request, "messages": said}, tools, schema)
 
     def _members(

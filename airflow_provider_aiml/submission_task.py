@@ -300,7 +300,7 @@ class SubmissionTask(AsyncOutputTask):
         """Ask where outputs go; a first try, which can do without, neither insists nor complains."""
         from airflow_provider_aiml.inference.output_prediction import describe_output_base
 
-        client = self.hook.control_client(attempts=1 if first else None)
+        client = self.hook.control_client(brief=first)
         level = logging.INFO if first else logging.WARNING
         return describe_output_base(client, self.endpoint_name, level=level)
 

@@ -130,15 +130,21 @@ class WaitingSensor(AwsTask, BaseSensorOperator):
                 self._defer_again(error, ends_at)
 
     def _defer_again(self, error: InferenceError, ends_at: float | None) -> NoReturn:
-        self.log.error("There is no result yet, and silent_fail lets the wait go on: %s", error)
         self.started = time.time() if ends_at is None else ends_at - float(self.timeout)
         # What is awaited may be there already, so the triggerer would not pause.
         pause = min(self.poke_interval, LONGEST_FAULT_PAUSE)
-        if time.time() + pause > self.ends_at:
-            raise self.overdue(error)
-        time.sleep(pause)
-        self.begin(resumed=True)
-        self.hand_over()
+        while True:
+            self.log.error("There is no result yet, and silent_fail lets the wait go on: %s", error)
+            if time.time() + pause > self.ends_at:
+                raise self.overdue(error)
+            time.sleep(pause)
+            try:
+                self.begin(resumed=True)
+                self.hand_over()
+            except InferenceError as again:
+                if not again.retryable:
+                    raise
+                error = again
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the deferral, however it ended; the flags mean what they mean in the other modes."""

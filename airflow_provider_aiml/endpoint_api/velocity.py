@@ -69,13 +69,16 @@ def parse(template: str) -> Any:
 
 
 def _elements(value: Any) -> Iterator[Any]:
-    """Give each element of a parsed template."""
-    from airspeed.operators import _Element
+    """Give each element of a parsed template; airspeed keeps what is in parentheses as a method."""
+    from airspeed.operators import ParenthesizedExpression, _Element
 
     if isinstance(value, _Element):
         yield value
-        value = list(vars(value).values())
-    if isinstance(value, list):
+        inside = [value.calculate.__self__] if isinstance(value, ParenthesizedExpression) else []
+        value = [*vars(value).values(), *inside]
+    elif isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
         for one in value:
             yield from _elements(one)
 

@@ -21,6 +21,8 @@ __all__ = ["SageMakerRuntimeHook"]
 
 READ_TIMEOUT = 70.0
 """Seconds to wait for an answer. A real-time model may take 60, so a shorter time-out loses paid answers."""
+BRIEF_TIMEOUT = 2.0
+"""Seconds for what can be done without, such as where SageMaker's control plane has no way in from a VPC."""
 
 
 class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
@@ -37,16 +39,19 @@ class SageMakerRuntimeHook(InferenceCallsMixin, AwsBaseHook):
     client_type = "sagemaker-runtime"
     default_read_timeout = READ_TIMEOUT
 
-    def control_client(self, *, attempts: int | None = None) -> Any:
+    def control_client(self, *, brief: bool = False) -> Any:
         """Make a boto3 client of SageMaker's control plane with this hook's connection and region.
 
-        :param attempts: how often a call is made at most. Default: as often as botocore makes a free one.
+        :param brief: make each call once, and give it up after :data:`BRIEF_TIMEOUT`. Default: False, as
+            often and as long as botocore makes a free one.
         """
         hook = SageMakerControlHook.beside(self)
-        if attempts is None:
+        if not brief:
             return hook.conn
-        settings = hook.client_config.config.merge(Config(retries={"total_max_attempts": attempts}))
-        return hook.get_client_type(config=settings)
+        once = Config(
+            connect_timeout=BRIEF_TIMEOUT, read_timeout=BRIEF_TIMEOUT, retries={"total_max_attempts": 1}
+        )
+        return hook.get_client_type(config=hook.client_config.config.merge(once))
 
     def aopen_sqs_client(self) -> AbstractAsyncContextManager[Any]:
         """Open an aiobotocore SQS client with this hook's connection, region and settings."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from airflow_provider_aiml.exceptions import Problem, RequestError
 
 Number = TypeVar("Number", int, float)
-
-_PLAIN_NUMBERS = 2**64
+NUMBER_HINT: Final = (
+    "if render_template_as_native_obj made a number of a text, what the text was is lost (3.10 is 3.1): put "
+    "other text beside it, or turn that off for the DAG"
+)
+"""What to say where a number stands for a text."""
 
 
 def check_one_source(sources: Mapping[str, Any]) -> None:
@@ -76,15 +79,6 @@ def read_seconds(value: Any, field: str) -> float:
         return seconds
     problem = Problem(field, f"a {type(value).__name__} that is none", "seconds, 0 or more, or a timedelta")
     raise RequestError("The task cannot wait", problems=(problem,))
-
-
-def number_as_text(value: Any) -> Any:
-    """Give a plain number as text; anything else stays as it is.
-
-    ``render_template_as_native_obj=True`` makes a number of a text that is one, also where text was meant.
-    """
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _PLAIN_NUMBERS
-    return str(value) if plain else value
 
 
 def read_number(value: Any, field: str, kind: type[Number]) -> Number | None:

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_provider_aiml.exceptions import Problem, RequestError, ResponseError
-from airflow_provider_aiml.inference.arguments import number_as_text
+from airflow_provider_aiml.inference.arguments import NUMBER_HINT
 
 BYTES_KEY = "$base64"
 UNSAID = "[no text]"
@@ -47,11 +47,11 @@ def extend_history(history: Any, message: Any) -> list[Message]:
 
 
 def user_message(message: Any) -> Message:
-    """Give a message of the user, from its text, a plain number or its content blocks.
+    """Give a message of the user, from its text or its content blocks.
 
     :raises RequestError: it is neither, or empty.
     """
-    return {"role": "user", "content": _content_blocks(number_as_text(message), "message")}
+    return {"role": "user", "content": _content_blocks(message, "message")}
 
 
 def system_blocks(system: Any) -> list[dict[str, Any]] | None:
@@ -263,7 +263,8 @@ def _content_blocks(content: Any, field: str) -> list[dict[str, Any]]:
     if isinstance(content, str):
         content = [content]
     if isinstance(content, (bytes, Mapping)) or not isinstance(content, Sequence):
-        raise _wrong(field, f"a {type(content).__name__}", "text or a list of content blocks")
+        hint = NUMBER_HINT if isinstance(content, (int, float)) else None
+        raise _wrong(field, f"a {type(content).__name__}", "text or a list of content blocks", hint)
     if not content:
         raise _wrong(field, "empty", "at least one content block")
     return [_content_block(block, f"{field}[{index}]") for index, block in enumerate(content)]
@@ -280,5 +281,6 @@ def _content_block(block: Any, field: str) -> dict[str, Any]:
     return restored
 
 
-def _wrong(field: str, found: str, allowed: str) -> RequestError:
-    return RequestError("The conversation cannot be sent", problems=(Problem(field, found, allowed),))
+def _wrong(field: str, found: str, allowed: str, hint: str | None = None) -> RequestError:
+    problem = Problem(field, found, allowed)
+    return RequestError("The conversation cannot be sent", problems=(problem,), hint=hint)

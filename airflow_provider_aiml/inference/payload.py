@@ -5,8 +5,8 @@ content type                     to send                                   answe
 ================================ ========================================= ================
 ``application/json``, ``*+json`` JSON's own types, or text that is JSON    the value
 ``application/jsonlines``        a list of records, one dict, or text      list
-``text/csv``                     a list of lists or of dicts, or text      list of rows
-``text/*``                       text, or a number                         text
+``text/csv``                     lists or dicts in a list, text, a number  list of rows
+``text/*``                       text                                      text
 ``application/x-npy``            an array or a nested list (extra numpy)   nested list
 anything else                    text, unless it is an image, sound, film  base64
 ================================ ========================================= ================
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem, ResponseError
 from airflow_provider_aiml.inference import csv_text, json_text, npy
-from airflow_provider_aiml.inference.arguments import number_as_text
+from airflow_provider_aiml.inference.arguments import NUMBER_HINT
 from airflow_provider_aiml.inference.described import describe
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ _JSON_LINES = frozenset(
     f"application/{name}" for name in ("jsonlines", "x-jsonlines", "jsonl", "x-jsonl", "ndjson", "x-ndjson")
 )
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', re.DOTALL)
+_PLAIN_NUMBERS = 2**64
+"""What a number has to be less than for Python's form of it to be one that every reader of CSV takes."""
 _BINARY_TYPES = ("image/", "audio/", "video/")
 _UNREADABLE = {
     "FileNotFoundError": "absent",
@@ -180,9 +182,10 @@ def _written(payload: Any, encoding: Encoding, content_type: str, parameters: di
         return json_text.to_json_lines(payload)
     if encoding == "csv" and json_text.is_list(payload):
         return csv_text.to_csv(payload, header=parameters.get("header", "").lower() != "absent")
-    if encoding in ("text", "csv") and isinstance(number := number_as_text(payload), str):
-        return number
-    raise _unfit(payload, encoding)
+    number = isinstance(payload, (int, float)) and not isinstance(payload, bool)
+    if encoding == "csv" and number and abs(payload) < _PLAIN_NUMBERS:
+        return str(payload)
+    raise _unfit(payload, encoding, NUMBER_HINT if encoding == "text" and number else None)
 
 
 def _check_text(text: str, bare: str, encoding: Encoding) -> None:
@@ -195,7 +198,7 @@ def _check_text(text: str, bare: str, encoding: Encoding) -> None:
 
 
 def _unfit(payload: Any, encoding: Encoding, hint: str | None = None) -> PayloadError:
-    found = describe(payload) + (f" that is not {encoding}" if hint else "")
+    found = describe(payload) + (f" that is not {encoding}" if hint and isinstance(payload, str) else "")
     problem = Problem("payload", found, _ALLOWED[encoding])
     return PayloadError("The payload does not fit its content_type", problems=(problem,), hint=hint)
 

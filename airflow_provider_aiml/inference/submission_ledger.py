@@ -162,7 +162,7 @@ class SubmissionLedger:
         """
         found = {}
         for name, members in _by_page(identities).items():
-            page = self._page(name)
+            page = self._page(name, whole=whole)
             for identity in members:
                 record = SubmissionRecord.from_dict(page.get(identity), now=now)
                 if record is not None:
@@ -186,17 +186,20 @@ class SubmissionLedger:
             except Exception as error:
                 raise _unusable("written", error) from error
 
-    def _page(self, name: str) -> dict[str, Any]:
+    def _page(self, name: str, *, whole: bool = True) -> dict[str, Any]:
         if name not in self._known:
+            page: Any
             try:
                 page = self.pages.get(name)
             except StoredAnswerError:
                 raise
+            except ValueError:  # It is no JSON.
+                page = ()
             except Exception as error:
                 raise _unusable("read", error) from error
-            if not isinstance(page, dict | None):
+            if whole and not isinstance(page, dict | None):
                 raise _illegible(self.pages.where(name))
-            self._known[name] = dict(page or {})
+            self._known[name] = dict(page or {}) if isinstance(page, dict) else {}
         return self._known[name]
 
 

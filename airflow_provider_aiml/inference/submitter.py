@@ -234,7 +234,10 @@ class Submitter:
                 self.s3, {key: self.predict(self._names(key, requests[key], 1)) for key in new}
             )
         except InferenceError as error:
-            log.info("Whether an output is there already cannot be asked: %s", error)
+            log.info(
+                "Whether an output is there already cannot be asked (%s); the request is sent",
+                error.code or type(error).__name__,
+            )
             return {}
         for place in found.values():
             log.info(

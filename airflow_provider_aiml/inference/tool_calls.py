@@ -63,15 +63,18 @@ def with_tools(tools: Iterable[Any], specs: Sequence[Any]) -> list[Any]:
     return [*given[:end], *specs, *given[end:]]
 
 
-def check_calls(said: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> None:
+def check_calls(
+    said: Sequence[Mapping[str, Any]], request: Mapping[str, Any], *, own_tools: bool = True
+) -> None:
     """Refuse a conversation whose calls of tools lack their tools or their results, as Bedrock would.
 
     :param said: the messages, the last of which is the task's own.
     :param request: the request's members by their snake_case names.
+    :param own_tools: whether the request brings the tools; those of a managed prompt stand in the prompt.
     :raises RequestError: the tools are missing, or a result is.
     """
     calls = any("toolUse" in block or "toolResult" in block for one in said for block in one["content"])
-    if calls and not request.get("tool_config"):
+    if calls and own_tools and not request.get("tool_config"):
         found = "missing, though the history holds calls of tools"
         raise _unfit("tools / tool_config", found, "the tools that the history speaks of")
     spoken = [(index, one) for index, one in enumerate(said) if one["role"] in ("user", "assistant")]

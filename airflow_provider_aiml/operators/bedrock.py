@@ -227,6 +227,7 @@ _ALONE = {
     "stop_sequences": "stopSequences",
 }
 """Parameters of the model that can be given alone, by what ``inference_config`` calls them."""
+_NUMBERS: dict[str, type[int] | type[float]] = {"max_tokens": int, "temperature": float, "top_p": float}
 
 
 class BedrockConverseOperator(ConverseTask):
@@ -361,6 +362,12 @@ class BedrockConverseOperator(ConverseTask):
             request["inference_config"] = config
         return request
 
+    def check(self, operation: str, members: Mapping[str, Any], names: Mapping[str, str]) -> None:
+        """Refuse a request before anything is sent; what is no number also where ``validate`` is off."""
+        super().check(operation, members, names)
+        for field, kind in _NUMBERS.items():
+            read_number(getattr(self, field), field, kind)
+
     def argument_names(self, request: Mapping[str, Any]) -> dict[str, str]:
         """Call a parameter of the model as it was given, alone or in ``inference_config``, for errors."""
         alone = {
@@ -371,12 +378,8 @@ class BedrockConverseOperator(ConverseTask):
         return {**super().argument_names(request), **alone}
 
     def _inference_config(self) -> dict[str, Any]:
-        flat = {
-            "maxTokens": _as_number(self.max_tokens, "max_tokens", int),
-            "temperature": _as_number(self.temperature, "temperature", float),
-            "topP": _as_number(self.top_p, "top_p", float),
-            "stopSequences": self.stop_sequences,
-        }
+        flat = {_ALONE[name]: _as_number(getattr(self, name), name, kind) for name, kind in _NUMBERS.items()}
+        flat["stopSequences"] = self.stop_sequences
         given = {name: value for name, value in flat.items() if value is not None}
         return {**read_mapping(self.inference_config, "inference_config"), **given}
 

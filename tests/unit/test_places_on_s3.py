@@ -217,6 +217,20 @@ def test_a_connection_named_in_the_place_keeps_its_own_settings(define, monkeypa
     assert task.object_path("s3://theirs@other/key").fs is path.fs
 
 
+def test_a_connection_named_in_the_place_takes_the_task_s_region_where_it_has_none(define, monkeypatch):
+    define()
+    monkeypatch.setenv("AIRFLOW_CONN_THEIRS", written(region_name=None))
+
+    regions = [
+        Task(task_id="t", **settings)
+        .object_path("s3://theirs@bucket/key")
+        .fs.session.get_config_variable("region")
+        for settings in ({"region_name": "eu-central-1"}, {})
+    ]
+
+    assert regions == ["eu-central-1", "eu-west-1"]
+
+
 @pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
 @pytest.mark.parametrize(
     ("conn_id", "words"), [("nobody", "not defined"), ("half", "only the key id"), ("", "No AWS connection")]

@@ -76,7 +76,7 @@ def check_messages(model: Model, request: Mapping[str, Any]) -> None:
         _check_images(model, f"messages.{number}", message)
         _check_beside_results(model, number, message)
     _check_names(messages)
-    _check_tools(request, messages)
+    _check_tools(request, messages, in_prompt=model.prompt)
 
 
 def _unsupported(feature: str) -> Exception:
@@ -201,10 +201,13 @@ def _check_image(where: str, form: str, data: bytes) -> None:
         raise invalid(f"{where}: at least one of the image dimensions exceeds {_IMAGE_SIDE} pixels.")
 
 
-def _check_tools(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
+def _check_tools(
+    request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], *, in_prompt: bool
+) -> None:
+    """Refuse tools, calls and results that do not fit; the tools of a managed prompt stand in the prompt."""
     config = request.get("toolConfig")
     used = [list(_blocks(message, "toolUse")) + list(_blocks(message, "toolResult")) for message in messages]
-    if any(used) and not config:
+    if any(used) and not config and not in_prompt:
         raise invalid(
             "The toolConfig field must be defined when using toolUse and toolResult content blocks."
         )

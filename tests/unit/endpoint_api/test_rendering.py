@@ -194,6 +194,8 @@ def test_python_methods_are_not_there_for_they_are_not_there_at_the_gateway() ->
         ('#{if}( $input.params("user_id") == "1" )"a"#{else}"b"#{end}', '"b"'),
         ("#{set}( $n = 1 )#{foreach}( $i in [1..3] )$i#{end}$n", "1231"),
         ('#set( $x = "a" )#set( $y = $x + "b" + 1 )$y', "ab1"),
+        ('#set( $x = ("row" + 1) )$x', "row1"),
+        ('#if( $input.params("user_id") + 1 == "3211" )yes#end', "yes"),
         ('#set( $x = 1 + 2 )$x#set( $y = true + "" )$y', "3true"),
         ("#breakfast #[a] #f00", "#breakfast #[a] #f00"),
     ],

@@ -210,6 +210,9 @@ def test_a_response_template_that_gives_no_json_for_any_answer_is_named(template
     [
         ('{"x": "$util.nope($input.path("$.a"))"}', "$util.nope"),
         ('{"x": ${input.nope}}', "$input.nope"),
+        ('#if( $util.nope($input.path("$.a")) ){}#else{"x": 1}#end', "$util.nope"),
+        ('#set( $x = (1 + $util.nope("a")) ){"x": "$x"}', "$util.nope"),
+        ('#set( $x = {"k": $util.nope(1)} ){"x": 1}', "$util.nope"),
         ('#macro( q $v )"$v"#end{"x": #q( "a" )}', "#macro"),
         ("[1#foreach( $i in [1..3] )#break#end]", "#break"),
         ('{"x": "#[[ $raw ]]#"}', "#[["),

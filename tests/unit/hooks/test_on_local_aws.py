@@ -15,7 +15,7 @@ from airflow_provider_aiml.exceptions import (
     UnknownOutcomeError,
 )
 from airflow_provider_aiml.hooks.bedrock_runtime import BedrockRuntimeHook
-from airflow_provider_aiml.hooks.sagemaker_runtime import SageMakerRuntimeHook
+from airflow_provider_aiml.hooks.sagemaker_runtime import BRIEF_TIMEOUT, SageMakerRuntimeHook
 
 FAST = {"attempts": 3, "base": 0, "cap": 0}
 INVOKE = {"endpoint_name": "echo", "body": b"[1]", "content_type": "application/json"}
@@ -162,3 +162,10 @@ def test_s3_is_read_and_written_through_the_hook(hook):
             return await s3.head_object(Bucket="inputs", Key="a")
 
     assert asyncio.run(head())["ContentLength"] == 1
+
+
+def test_what_can_be_done_without_is_asked_once_and_briefly(hook):
+    brief, patient = (hook.control_client(brief=brief).meta.config for brief in (True, False))
+
+    assert brief.connect_timeout == brief.read_timeout == BRIEF_TIMEOUT < patient.read_timeout
+    assert brief.retries["total_max_attempts"] == 1

@@ -37,8 +37,11 @@ def test_a_text_becomes_the_users_message():
     assert extend_history([], ["Hello"]) == [USER]
 
 
-def test_a_number_is_the_text_that_native_rendering_made_it_of():
-    assert user_message(2024) == {"role": "user", "content": [{"text": "2024"}]}
+@pytest.mark.parametrize("number", [3.1, 491701234567])
+def test_a_number_is_no_message_for_native_rendering_may_have_changed_it(number):
+    with pytest.raises(RequestError, match=r"message: is .* allowed is text") as caught:
+        user_message(number)
+    assert "3.10 is 3.1" in caught.value.hint
 
 
 def test_a_message_goes_behind_the_history():

@@ -87,7 +87,7 @@ def test_a_content_type_is_split_into_type_and_parameters(content_type: str | No
         ),
         ([["é"]], "text/csv; charset=latin-1", "é\n".encode("latin-1")),
         ("plain é", "text/plain", "plain é".encode()),
-        (123, "text/plain", b"123"),
+        (123, "text/csv", b"123"),
         (1.5, "text/csv", b"1.5"),
         ("é", "text/plain; charset=latin-1", b"\xe9"),
         ("a=1&b=2", "application/x-www-form-urlencoded", b"a=1&b=2"),
@@ -232,6 +232,11 @@ def test_a_fault_in_what_mapped_tasks_gave_is_named_by_place(content_type: str) 
 
 def test_a_row_that_native_rendering_made_a_tuple_of_is_told_from_a_list_of_rows() -> None:
     assert "[[1, 2, 3]]" in str(refused((1, 2, 3), "text/csv").hint)
+
+
+@pytest.mark.parametrize("number", [3.1, 491701234567])
+def test_a_number_is_no_text_for_native_rendering_may_have_changed_it(number: float) -> None:
+    assert "3.10 is 3.1" in str(refused(number, "text/plain").hint)
 
 
 def test_an_int_of_too_many_digits_is_refused() -> None:

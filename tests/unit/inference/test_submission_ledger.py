@@ -48,8 +48,10 @@ class Store:
 
 @pytest.fixture(params=["task state", "object"])
 def pages(request: pytest.FixtureRequest, aws: LocalAws) -> Pages:
-    if request.param == "task state":
-        return TaskStatePages(Store(), "ever")
+    return TaskStatePages(Store(), "ever") if request.param == "task state" else object_pages(aws)
+
+
+def object_pages(aws: LocalAws) -> ObjectPages:
     client = boto3.client(
         "s3",
         endpoint_url=aws.endpoint_url,
@@ -117,6 +119,24 @@ def test_a_place_that_cannot_be_read_is_an_error_and_not_an_absent_record(aws: L
     ) as failure:
         ledger.read([FIRST], now=0)
     assert not failure.value.retryable
+
+
+@pytest.mark.parametrize("body", [b'["rubbish"]', b'{"abc": {"state": "su', b"\xff"])
+def test_a_page_that_cannot_be_read_stops_all_but_what_is_bought_again_on_purpose(
+    aws: LocalAws, body: bytes
+) -> None:
+    pages = object_pages(aws)
+    pages.put("ab", {})
+    (page,) = pages.client.list_objects_v2(Bucket="ledger")["Contents"]
+    pages.client.put_object(Bucket="ledger", Key=page["Key"], Body=body)
+
+    with pytest.raises(StoredAnswerError, match="set reinvoke=True") as failure:
+        SubmissionLedger(pages).read([FIRST], now=0)
+    assert not failure.value.retryable
+    again = SubmissionLedger(pages)
+    assert again.read([FIRST], now=0, whole=False) == {}
+    again.write({FIRST: RECORD})
+    assert SubmissionLedger(pages).read([FIRST], now=0) == {FIRST: RECORD}
 
 
 @pytest.mark.parametrize("page", [["rubbish"], {FIRST: {"state": "of a later release"}}])

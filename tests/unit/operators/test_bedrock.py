@@ -241,6 +241,15 @@ class TestConverse:
         assert body["performanceConfig"] == {"latency": "optimized"}
         assert body["serviceTier"] == {"type": "flex"}
 
+    @pytest.mark.parametrize(
+        "off", [{"validate": False}, {"botocore_config": {"parameter_validation": False}}]
+    )
+    @pytest.mark.parametrize(("field", "value"), [("temperature", "warm"), ("max_tokens", "3.5")])
+    def test_what_is_no_number_is_named_without_validation_too(self, aws, off, field, value):
+        with pytest.raises(RequestError, match=f"{field}: is a str that is none"):
+            run(converse(**{field: value}, **off))
+        assert not aws.request_counts()
+
     def test_what_else_the_model_gives_is_in_the_result(self, aws):
         guardrail = {"guardrailIdentifier": "localguardrail", "guardrailVersion": "1", "trace": "enabled"}
         result = run(

@@ -162,6 +162,18 @@ class TestAttachments:
         assert [said["role"] for said in result["history"]] == ["assistant", "user", "assistant"]
         assert "turn 2" in result["text"]
 
+    def test_the_result_of_a_managed_prompt_s_own_tool_can_be_given(self, aws):
+        use = {"toolUseId": "t1", "name": "add", "input": {"a": 1}}
+        answered = {"toolResult": {"toolUseId": "t1", "content": [{"text": "2"}]}}
+        history = [{"role": "assistant", "content": [{"toolUse": use}]}]
+
+        run(converse(model_id=PROMPT, message=[answered], history=history, stamp_metadata=False))
+
+        (request,) = asked(aws, PROMPT)
+        assert request["messages"][-1]["content"] == [answered]
+        with pytest.raises(RequestError, match="message: is with 1 results"):
+            run(converse(model_id=PROMPT, message=[answered], stamp_metadata=False))
+
 
 class TestHistory:
     def test_a_conversation_goes_on_across_tasks_and_stays_out_of_xcom(self, aws, s3, read):

@@ -200,6 +200,27 @@ def test_a_wait_that_is_deferred_again_ends_when_it_would_have(aws, s3):
         task.execute_complete({}, event_of(second.value.trigger), ends_at=ends[0] - 60)
 
 
+def test_silent_fail_waits_out_a_fault_of_the_new_deferral_too(aws, s3):
+    listed = [
+        {"output_location": f"s3://bucket/out/{n}", "deadline": "2100-01-01T00:00:00+00:00"}
+        for n in range(501)
+    ]
+    settings = {"manifest_to": "s3://bucket/m/", "poke_interval": 0.05, "timeout": 600}
+    task = SageMakerAsyncInferenceSensor(
+        task_id="w", inference=listed, deferrable=True, silent_fail=True, botocore_config=ONCE, **settings
+    )
+    with pytest.raises(TaskDeferred) as first:
+        run(task)
+    inferences = first.value.trigger.serialize()[1]["inferences"]
+    aws.add_fault("s3:*", code="SlowDown", count=2)
+
+    with pytest.raises(TaskDeferred) as second:
+        resume(task, first.value, {"status": "completed", "inferences": inferences})
+
+    assert second.value.trigger.serialize()[1]["inferences"] == inferences
+    assert aws.request_counts()["s3:PUT"] == 3
+
+
 AWAITED = {
     SageMakerAsyncInferenceSensor: {"output_location": "s3://bucket/out/1"},
     BedrockAsyncInvokeSensor: {
@@ -207,6 +228,7 @@ AWAITED = {
     },
 }
 # What Airflow gives as a deferral's error, and what becomes of it without a flag that skips.
+ONCE = {"retries": {"total_max_attempts": 1}}
 DEFERRAL_ENDS = {"Trigger timeout": AirflowSensorTimeout, "Trigger failure": TaskDeferralError}
 
 
