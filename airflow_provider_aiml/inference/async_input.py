@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import PayloadError, Problem
-from airflow_provider_aiml.inference.output_look import DENIED_CODES, fault_code
-from airflow_provider_aiml.inference.outputs import FATAL_CODES
+from airflow_provider_aiml.inference.output_look import LASTING_CODES, fault_code
 from airflow_provider_aiml.inference.requests import api_members, load_operation
 
 if TYPE_CHECKING:
@@ -39,5 +38,5 @@ def upload(client: Any, body: bytes, location: Location, content_type: str) -> N
     else:
         return
     problem = Problem("upload_to", f"not writable ({code})", "a folder where s3:PutObject is allowed")
-    lasting = code in DENIED_CODES or code in FATAL_CODES
-    raise PayloadError("The body cannot be uploaded", problems=(problem,), code=code, retryable=not lasting)
+    retryable = code not in LASTING_CODES
+    raise PayloadError("The body cannot be uploaded", problems=(problem,), code=code, retryable=retryable)

@@ -14,8 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_aiml.exceptions import InferenceError, OutputUnreadableError
-from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, fault_code
-from airflow_provider_aiml.inference.outputs import FATAL_CODES
+from airflow_provider_aiml.inference.output_look import ABSENT_CODES, LASTING_CODES, fault_code
 from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two tries, doubled from the one to the other."""
 SHORTEST_TRY, LONGEST_TRY = 10.0, 60.0
 """Seconds that a try may take: as long as there is time, and at the end this much, for it may succeed."""
-_LASTING = ABSENT_CODES | DENIED_CODES | FATAL_CODES.keys()
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +105,7 @@ async def _read(open_client: OpenClient, location: Location) -> bytes:
 
 
 def _unreadable(location: Location, code: str) -> OutputUnreadableError:
-    lasting = code in _LASTING
+    lasting = code in LASTING_CODES | ABSENT_CODES
     kept = "it must stay until the wait is over; clear the task that submitted, nothing is bought twice"
     return OutputUnreadableError(
         f"The manifest {location} of a wait cannot be read",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT_CODES",
     "DENIED_CODES",
+    "LASTING_CODES",
     "combine",
     "fault_code",
     "head",
@@ -32,6 +33,8 @@ DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbi
 """What S3 calls a missing permission."""
 ABSENT_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
 """What S3 calls an object that is not there."""
+LASTING_CODES = DENIED_CODES | FATAL_CODES.keys()
+"""What S3 answers again, however often it is asked."""
 
 _REFUSED_WITHOUT_REASON = frozenset({"400", "Bad Request", "BadRequest"})
 _OWN_OPERATIONS = frozenset({"CreateSession", "HeadBucket", "HeadObject", "ListObjectsV2"})

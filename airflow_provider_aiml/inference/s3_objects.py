@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aiml.exceptions import OutputUnreadableError, StoredAnswerError, raise_alone
-from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, fault_code
+from airflow_provider_aiml.inference.output_look import ABSENT_CODES, DENIED_CODES, LASTING_CODES, fault_code
 from airflow_provider_aiml.inference.outputs import FATAL_CODES
 
 if TYPE_CHECKING:
@@ -31,11 +31,10 @@ def s3_reading(location: Location) -> Iterator[None]:
         if code is None:
             raise
         denied = code in DENIED_CODES
-        lasting = denied or code in FATAL_CODES or code in ABSENT_CODES
         failure = OutputUnreadableError(
             f"{location} cannot be read from S3",
             code=code,
-            retryable=not lasting,
+            retryable=code not in LASTING_CODES | ABSENT_CODES,
             hint="the connection needs s3:GetObject there" if denied else FATAL_CODES.get(code),
         )
     else:
@@ -84,6 +83,6 @@ def write_json(client: Any, location: Location, body: bytes) -> None:
     raise StoredAnswerError(
         f"{location} cannot be written",
         code=code,
-        retryable=code not in DENIED_CODES and code not in FATAL_CODES,
+        retryable=code not in LASTING_CODES,
         hint="the connection needs s3:PutObject there",
     )

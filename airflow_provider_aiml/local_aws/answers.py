@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
+from airflow_provider_aiml.local_aws.event_stream import CONTENT_TYPE
 from airflow_provider_aiml.local_aws.messages import Answer, Request
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def result_answer(operation: OperationModel, result: dict[str, Any]) -> Answer:
             in_body[name] = value
     payload = shape.serialization.get("payload")
     if operation.has_event_stream_output:
-        headers.append(("Content-Type", "application/vnd.amazon.eventstream"))
+        headers.append(("Content-Type", CONTENT_TYPE))
         return Answer(status, headers, in_body[_event_stream_member(shape)])
     if payload is not None:
         return Answer(status, headers, in_body.get(payload, b""))
