@@ -22,7 +22,6 @@ from airflow_provider_aiml.aws_task import (
 from airflow_provider_aiml.exceptions import PayloadError, ResponseError
 from airflow_provider_aiml.inference.arguments import read_flag, read_mapping
 from airflow_provider_aiml.inference.identity import request_identity
-from airflow_provider_aiml.inference.result_expression import apply_expression, check_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +63,7 @@ class ResultTask(AwsTask):
         self.result_expression = result_expression
         self.output_uri = output_uri
         if isinstance(result_expression, str) and not has_jinja(result_expression):
-            check_expression(result_expression)
+            self._check_expression()
         check_place(output_uri, "output_uri", folder=True)
 
     def check_result(self) -> None:
@@ -75,7 +74,12 @@ class ResultTask(AwsTask):
         if self.output_uri is not None:
             read_place(self.output_uri, "output_uri", folder=True)
         if self.result_expression:
-            check_expression(self.result_expression)
+            self._check_expression()
+
+    def _check_expression(self) -> None:
+        from airflow_provider_aiml.inference.result_expression import check_expression
+
+        check_expression(self.result_expression or "")
 
     def give(self, result: dict[str, Any] | list[dict[str, Any]]) -> Any:
         """Pick what goes to XCom.
@@ -99,6 +103,8 @@ class ResultTask(AwsTask):
         :param result: the whole result, or a list of them.
         """
         if self.result_expression:
+            from airflow_provider_aiml.inference.result_expression import apply_expression
+
             return apply_expression(self.result_expression, result, log_payloads=self.log_payloads)
         if not self.output_uri:
             return self.default_result(result)

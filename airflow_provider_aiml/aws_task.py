@@ -13,7 +13,6 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_aiml.exceptions import (
@@ -27,7 +26,6 @@ from airflow_provider_aiml.exceptions import (
 )
 from airflow_provider_aiml.inference.described import describe
 from airflow_provider_aiml.inference.identity import TaskIdentity
-from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -117,6 +115,8 @@ class AwsTask(BaseOperator):
     @contextmanager
     def careful(self) -> Iterator[None]:
         """Do the task's work: no payload in debug logs, and what no retry can help fails for good."""
+        from airflow_provider_aiml.inference.quiet_logs import quiet_libraries
+
         with quiet_libraries(not self.log_payloads), failing_for_good():
             yield
 
@@ -354,7 +354,8 @@ def failing_for_good() -> Iterator[None]:
     try:
         yield
     except InferenceError as error:
-        if error.retryable or isinstance(error, AirflowFailException):
+        known: Any = public_class(type(error))
+        if error.retryable or isinstance(error, _lasting_class(known)):
             raise
         raise hopeless(error).with_traceback(error.__traceback__) from error.__cause__
 
@@ -370,5 +371,7 @@ def hopeless(error: InferenceError) -> InferenceError:
 
 @cache
 def _lasting_class(known: Any) -> Any:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
     facts = {"__module__": __name__, "__doc__": known.__doc__}
     return type(known.__name__, (known, AirflowFailException), facts)

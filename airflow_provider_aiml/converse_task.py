@@ -9,8 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
-
 from airflow_provider_aiml.aws_task import (
     check_place,
     own_s3_uri,
@@ -342,6 +340,8 @@ class ConverseTask(StreamedTask):
         converse: Callable[[dict[str, Any]], Mapping[str, Any]],
         save: Callable[[Progress], None],
     ) -> ToolLoop:
+        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
         from airflow_provider_aiml.inference.input_limit import InputLimit
         from airflow_provider_aiml.inference.requests import load_operation
         from airflow_provider_aiml.inference.stop_reasons import read_fail_on
