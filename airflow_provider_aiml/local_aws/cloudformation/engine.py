@@ -264,7 +264,12 @@ class Engine:
 
 
 async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+    """Call moto in a thread, which cannot be stopped: who is cancelled meanwhile waits for its end."""
+    under_way = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+    try:
+        return await asyncio.shield(under_way)
+    finally:
+        await asyncio.wait({under_way})
 
 
 def _is_absence(error: Exception) -> bool:

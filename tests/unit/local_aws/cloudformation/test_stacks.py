@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
+from airflow_provider_aiml.local_aws.cloudformation.resource_types.logs import LogGroup
 from botocore.exceptions import ClientError
 
 GROUP = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/a"}}
@@ -308,6 +311,31 @@ def test_a_reset_forgets_what_is_under_way(aws, stacks):
     stacks.client.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"G": GROUP}}))
     aws.reset()
     assert stacks.client.describe_stacks()["Stacks"] == []
+
+
+def test_a_reset_waits_for_the_resource_that_is_being_made(aws, stacks, client, monkeypatch):
+    under_way, go_on, made = threading.Event(), threading.Event(), threading.Event()
+    create = LogGroup.create
+
+    def slowly(*given):
+        under_way.set()
+        go_on.wait(60)
+        try:
+            return create(*given)
+        finally:
+            made.set()
+
+    monkeypatch.setattr(LogGroup, "create", slowly)
+    stacks.client.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"G": GROUP}}))
+    assert under_way.wait(60)
+    with ThreadPoolExecutor(1) as beside:
+        reset = beside.submit(aws.reset)
+        wait({reset}, timeout=0.5)
+        go_on.set()
+        reset.result()
+
+    assert made.wait(60)
+    assert groups(client) == []
 
 
 def test_the_same_token_makes_one_stack(stacks):
