@@ -199,7 +199,7 @@ class SubmissionLedger:
                 raise _unusable("read", error) from error
             if whole and not isinstance(page, dict | None):
                 raise _illegible(self.pages.where(name))
-            self._known[name] = dict(page or {}) if isinstance(page, dict) else {}
+            self._known[name] = dict(page) if isinstance(page, dict) else {}
         return self._known[name]
 
 
