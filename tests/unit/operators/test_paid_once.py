@@ -255,16 +255,30 @@ def test_a_time_of_doubt_in_the_triggerer_is_told_too_and_holds_no_slot(endpoint
     assert "worker slot" not in told.text
 
 
-def test_a_missing_permission_is_named_once_in_a_time_of_doubt_and_the_wait_after_it(
+def deny_s3(endpoint):
+    for method in ("HEAD", "LIST"):
+        endpoint.add_fault(f"s3:{method}", code="AccessDenied", status=403, for_seconds=600)
+
+
+def test_a_missing_permission_is_named_once_however_often_is_looked_in_a_time_of_doubt(
     endpoint, store, told, monkeypatch
 ):
     run(make(**THREE, wait_for_completion=False), state_store=store)
     forget_the_answer(store)
-    for method in ("HEAD", "LIST"):
-        endpoint.add_fault(f"s3:{method}", code="AccessDenied", status=403, for_seconds=600)
+    deny_s3(endpoint)
     let_forty_minutes_lie_between_looks(monkeypatch)
+    with pytest.raises(OutputUnreadableError, match="nothing was sent"):
+        run(make(**THREE), state_store=store, try_number=2)
+
+    assert told.text.count("s3:ListBucket") == 1
+
+
+def test_a_missing_permission_that_the_look_back_named_is_not_named_again_by_the_wait(endpoint, store, told):
+    run(make(**THREE, wait_for_completion=False), state_store=store)
+    forget_the_answer(store)
+    deny_s3(endpoint)
     with pytest.raises(OutputExpiredError):
-        run(make(**THREE, wait_timeout=1), state_store=store, try_number=2)
+        run(make(**THREE, on_uncertain="invoke", wait_timeout=1), state_store=store, try_number=2)
 
     assert told.text.count("s3:ListBucket") == 1
 
