@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import botocore.session
 import pytest
 from airflow_provider_aiml.exceptions import RequestError
 from airflow_provider_aiml.inference import requests
@@ -34,6 +35,7 @@ def older(tmp_path, monkeypatch):
     folder = tmp_path / "bedrock-runtime" / version
     folder.mkdir(parents=True)
     (folder / "service-2.json").write_text(json.dumps(model))
+    monkeypatch.setattr(botocore.session, "create_loader", create_loader)
     monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path))
     requests._service_model.cache_clear()
     yield
