@@ -11,9 +11,9 @@ does the answer appear under its name, whole.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from airflow_provider_aiml.inference.stored_answer import (
     PARTIAL_SUFFIX,
     AnswerStore,
     is_local,
+    is_named,
     local_file,
     log,
     unusable_place,
@@ -61,7 +62,7 @@ class StoredStream:
 class _Spool:
     """The bytes of a stream, in a file on this machine.
 
-    Pieces are gathered in one of two buffers, while a thread hashes and writes the other: neither may hold up
+    Pieces are gathered in one of two buffers, while a thread sums and writes the other: neither may hold up
     the reading of the stream, and fresh memory for each piece would cost more than both.
 
     :param file: an unbuffered binary file.
@@ -71,7 +72,7 @@ class _Spool:
     def __init__(self, file: FileIO, writer: ThreadPoolExecutor) -> None:
         self._file = file
         self._writer = writer
-        self._digest = hashlib.sha256()
+        self._crc32 = 0
         self._buffer, self._other = (memoryview(bytearray(_GATHERED)) for _ in range(2))
         self._writing: Future[None] | None = None
         self._held = 0
@@ -122,7 +123,7 @@ class _Spool:
         raise failure
 
     def _put(self, block: memoryview) -> None:
-        self._digest.update(block)
+        self._crc32 = zlib.crc32(block, self._crc32)
         while block:
             block = block[self._file.write(block) :]
 
@@ -135,9 +136,9 @@ class _Spool:
             yield os.pread(self._file.fileno(), min(_PIECE, self.size - start), start)
 
     @property
-    def sha256(self) -> str:
+    def crc32(self) -> int:
         self.flush()
-        return self._digest.hexdigest()
+        return self._crc32
 
 
 class StreamStore(AnswerStore):
@@ -161,7 +162,7 @@ class StreamStore(AnswerStore):
         record = self._read_record() or {}
         if record.get("state") != "answered" or record.get("identity") != self.identity:
             return None
-        if self._attempt("read", self._sha256) != record.get("sha256"):
+        if not self._attempt("read", lambda: self._holds(record)):
             log.warning(
                 "%s does not hold the answer that its record names. The model is asked again.", self.uri
             )
@@ -185,7 +186,7 @@ class StreamStore(AnswerStore):
                 self._receive(pieces, spool, upload)
                 record = {
                     "state": "answered",
-                    "sha256": spool.sha256,
+                    "crc32": spool.crc32,
                     "size": spool.size,
                     "members": dict(members),
                 }
@@ -280,12 +281,12 @@ class StreamStore(AnswerStore):
             )
         raise failure
 
-    def _sha256(self) -> str | None:
-        digest = hashlib.sha256()
+    def _holds(self, record: Mapping[str, Any]) -> bool:
+        size = crc32 = 0
         try:
             with self.path.open("rb") as file:
                 while piece := file.read(_PIECE):
-                    digest.update(piece)
+                    size, crc32 = size + len(piece), zlib.crc32(piece, crc32)
         except FileNotFoundError:
-            return None
-        return digest.hexdigest()
+            return False
+        return is_named(record, size, crc32)
