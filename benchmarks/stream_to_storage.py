@@ -179,8 +179,8 @@ def main() -> None:
         "A stream of 200 MB into object storage",
         ["through", f"throughput, median of {TURNS}", *(f"memory for {size // MB} MB" for size in SIZES)],
         rows,
-        f"Throughput {ratio:.2f} of that by hand ({verdicts[0]}, budget {LEAST_THROUGHPUT}), with a hash of "
-        "the answer, a record for retries and the bytes kept on disk until they are stored. Memory over the "
+        f"Throughput {ratio:.2f} of that by hand ({verdicts[0]}, budget {LEAST_THROUGHPUT}), with a "
+        "checksum, a record for retries and the bytes kept on disk until they are stored. Memory over the "
         f"process at rest: {max(grown['the hook']):.0f} MB ({verdicts[1]}, budget {MOST_MEMORY} MB). The "
         "endpoint and S3 are one small server in another process.",
     )

@@ -41,7 +41,8 @@ SHORTEST = 0.05  # seconds; a shorter interval would be a busy loop
 LONGEST_BACK_OFF = 60.0  # seconds
 _PATIENCE = 10  # seconds without an answer after which no deadline waits for one
 _SOON = 2.0  # seconds for which a deadline waits for a bucket that is left alone
-_CHUNK = 100  # waits settled, or keys found, before the loop is let go: about a millisecond
+_CHUNK = 100  # waits settled before the loop is let go: about a millisecond
+_ENDED_AT_ONCE = 25  # waits ended before the loop is let go, which then runs each of them to its end
 _NOTHING = Look(Seen.NOTHING)
 _UNANSWERED = Look(Seen.FAULT, "TimeoutError")
 
@@ -311,7 +312,7 @@ class Lane:
             for count, key in enumerate(found, 1):
                 for waiter in over.shelf.at(key):
                     self._look(waiter, Look(over.seen))
-                if not count % _CHUNK:
+                if not count % _ENDED_AT_ONCE:
                     await asyncio.sleep(0)
             await asyncio.sleep(0)
 
@@ -337,7 +338,7 @@ class Lane:
 
     def _schedule(self, waiter: Waiter, cohort: Cohort, look: Look, now: float) -> None:
         """Say when a wait is looked at next. An error of the waiter's own ends only this wait."""
-        waiter.polls += 1
+        waiter.polls += look.seen is not Seen.FAULT
         try:
             interval, due = self._next_look(waiter, look, now)
             last_look = now + waiter.deadline - waiter.clock()
@@ -358,7 +359,8 @@ class Lane:
             # Not the bucket is at fault, which would be left alone, but the wait's own folder.
             pause = min(LONGEST_BACK_OFF, 2.0 ** min(waiter.faults, 10))
         if schedule.exponential_backoff or pause > schedule.interval:
-            delay = max(SHORTEST, pause, schedule.delay(waiter.polls, waiter.before))
+            answered = look.seen is not Seen.FAULT
+            delay = max(SHORTEST, pause, schedule.delay(waiter.polls, waiter.before, answered=answered))
             grid = 2.0 ** math.floor(math.log2(delay / 4))  # so that waits of like delays share a pass
             return None, math.floor((now + delay) / grid) * grid
         interval = max(SHORTEST, schedule.interval)

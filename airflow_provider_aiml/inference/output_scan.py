@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Heads", "ListPage", "Pass", "Walk"]
 
 PAGE_KEYS = 400
-"""Keys a page: to parse them holds an event loop for 4 ms without their dates, and for 20 with them."""
+"""Keys a page: they hold an event loop for 4 ms; see :mod:`airflow_provider_aiml.inference.output_speed`."""
 
 HEADS_AT_ONCE = 50
 """Keys that are asked for by HEAD in one step."""

@@ -365,15 +365,19 @@ class PollSchedule:
         if problems:
             raise RequestError("The pauses between looks cannot be kept", problems=tuple(problems))
 
-    def delay(self, poll_count: int, elapsed: float = 0.0) -> float:
+    def delay(self, poll_count: int, elapsed: float = 0.0, *, answered: bool = True) -> float:
         """Give the pause after a look, in seconds.
 
-        :param poll_count: how many looks there were, this one included.
+        :param poll_count: how many looks were answered, this one included.
         :param elapsed: seconds that were waited before the counting began (reschedule mode, a restart): the
             count is then estimated from them, as Airflow does. Default 0.
+        :param answered: whether this one was. Otherwise it was no look, and the next may not be an hour away:
+            the pause is ``interval`` at most. Default True.
         """
         if not self.exponential_backoff:
             return self.interval
+        if not answered:
+            return min(self.interval, self.delay(max(1, poll_count), elapsed))
         if elapsed > 0:
             poll_count += self._polls_within(elapsed) - 1
         pause = self._doubled(poll_count)

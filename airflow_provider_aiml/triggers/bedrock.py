@@ -103,12 +103,12 @@ class BedrockAsyncInvokeTrigger(AwsTrigger):
             hook = await asyncio.to_thread(self._shared_hook)
             async with hook.aclient():
                 while True:
-                    verdict, renew = await _ask(hook, wait)
+                    verdict, fault = await _ask(hook, wait)
                     if verdict is not None:
                         return verdict
-                    polls += 1
-                    await asyncio.sleep(self.pause(schedule.delay(polls, elapsed)))
-                    if renew:
+                    polls += fault is None
+                    await asyncio.sleep(self.pause(schedule.delay(polls, elapsed, answered=fault is None)))
+                    if isinstance(fault, AccessDeniedError):
                         break
             if _hooks.get(self.share_key) is hook:
                 del _hooks[self.share_key]
@@ -128,10 +128,10 @@ class BedrockAsyncInvokeTrigger(AwsTrigger):
         return {"status": status, "index": index, "error": facts, "invocations": self.invocations}
 
 
-async def _ask(hook: Any, wait: InvocationWait) -> tuple[Verdict | None, bool]:
-    """Ask once; say what follows, and whether the keys have to be read anew."""
+async def _ask(hook: Any, wait: InvocationWait) -> tuple[Verdict | None, InferenceError | None]:
+    """Ask once; say what follows, and why there was no answer."""
     try:
         answer = await hook.aget_async_invoke(invocation_arn=wait.arn)
     except InferenceError as error:
-        return wait.on_error(error, time.time()), isinstance(error, AccessDeniedError)
-    return wait.on_answer(str(answer["status"]), time.time()), False
+        return wait.on_error(error, time.time()), error
+    return wait.on_answer(str(answer["status"]), time.time()), None

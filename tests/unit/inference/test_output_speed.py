@@ -7,6 +7,8 @@ import gc
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from airflow_provider_aiml.inference import output_speed
 from airflow_provider_aiml.inference.output_speed import Unscanned, read_keys_only
 
 if TYPE_CHECKING:
@@ -36,6 +38,37 @@ def test_only_the_keys_of_a_list_are_read_and_all_of_them(aws: LocalAws) -> None
     assert [entry["Key"] for entry in after["Contents"]] == keys
     assert set(after["Contents"][0]) == {"Key"}
     assert after["IsTruncated"] is True
+
+
+def taken(body: bytes) -> tuple[bytes, list[dict[str, str]] | None]:
+    """Give what is left of a body for the parser, and the objects that were taken from it."""
+    response, customized = {"body": body}, {}
+    output_speed._take_keys(response, customized)
+    return response["body"], customized.get("Contents")
+
+
+def test_keys_that_are_escaped_and_not_encoded_are_read_too() -> None:
+    objects = b"<Contents><Size>1</Size><Key>a&amp;b</Key></Contents><Contents><Key>\xc3\xbc</Key></Contents>"
+    assert taken(b"<R><A/>%s</R>" % objects) == (b"<R><A/></R>", [{"Key": "a&b"}, {"Key": "ü"}])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<Error><Code>NoSuchKey</Code><Key>a</Key></Error>",
+        b"<R><IsTruncated>false</IsTruncated></R>",
+        b"<R><Contents><Key>a</Key></Contents><Contents><Key><![CDATA[b]]></Key></Contents></R>",
+        b"<R><Contents><Key>a</Key></Contents><Contents><Ke",
+    ],
+    ids=["nothing", "an error", "no object", "a key of another form", "cut within an object"],
+)
+def test_a_body_of_another_form_is_left_to_the_parser(body: bytes) -> None:
+    assert taken(body) == (body, None)
+
+
+def test_a_body_that_is_cut_behind_an_object_is_left_cut() -> None:
+    assert taken(b"<R><Contents><Key>a</Key></Contents><IsTru") == (b"<R><IsTru", [{"Key": "a"}])
 
 
 def through(unscanned: Unscanned, *stops: int) -> None:

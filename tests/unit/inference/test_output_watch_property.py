@@ -112,6 +112,11 @@ class Story:
     schedule=PollSchedule(10.0, exponential_backoff=True),
     latency=7.0,
 )
+@example(  # what S3 does not answer would be looked for again after the last moment
+    story=[Event(73.0, "output", "0"), *[Event(73.0, "fault", "0")] * 3],
+    schedule=PollSchedule(3.0, exponential_backoff=True),
+    latency=0.0,
+)
 @given(story=events, schedule=schedules, latency=st.sampled_from([0.0, 0.3, 7.0]))
 def test_no_completion_is_lost_or_doubled(
     make_world: type[World], story: list[Event], schedule: PollSchedule, latency: float

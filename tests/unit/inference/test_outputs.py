@@ -243,6 +243,16 @@ def test_back_off_stays_within_what_airflow_allows(
     assert 0 < schedule.delay(count, elapsed) <= 600.0
 
 
+@pytest.mark.parametrize(("max_wait", "longest"), [(None, 10.0), (4.0, 4.0)])
+def test_a_look_that_was_not_answered_is_made_up_for_within_the_interval(
+    max_wait: float | None, longest: float
+) -> None:
+    schedule = PollSchedule(10.0, exponential_backoff=True, max_wait=max_wait)
+    pauses = [schedule.delay(polls, answered=False) for polls in range(9)]
+    assert pauses[-1] == longest
+    assert max(pauses) == longest
+
+
 def test_back_off_doubles_with_jitter_that_the_seed_decides() -> None:
     schedule = PollSchedule(10.0, exponential_backoff=True, seed="dag#task")
     for count in range(2, 20):
