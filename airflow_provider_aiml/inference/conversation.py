@@ -125,14 +125,18 @@ def _sendable(block: Any) -> Any:
 def mended(value: Any) -> Any:
     """Put U+FFFD in the place of each half of a surrogate pair, for UTF-8 has no form for it."""
     if isinstance(value, str):
+        if value.isascii():
+            return value
         try:
             value.encode()
         except UnicodeEncodeError:
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, (list, tuple)):
+        return [mended(item) for item in value]
+    if isinstance(value, (dict, Mapping)):
         return {mended(key): mended(item) for key, item in value.items()}
-    return [mended(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return value
 
 
 def _is_blank(block: Any) -> bool:
@@ -184,12 +188,12 @@ def to_json(value: Any) -> Any:
     """Make a response JSON-safe: bytes as base64, times as ISO 8601, decimals as numbers."""
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (dict, Mapping)):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (bytes, bytearray)):
         return {BYTES_KEY: base64.b64encode(value).decode("ascii")}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, dt.datetime) else value
@@ -214,11 +218,13 @@ def from_json(value: Any) -> Any:
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, (list, tuple)):
+        return [from_json(item) for item in value]
+    if isinstance(value, (dict, Mapping)):
         if len(value) == 1 and BYTES_KEY in value:
             return _decode(value[BYTES_KEY])
         return {key: item if key in _DOCUMENTS else from_json(item) for key, item in value.items()}
-    return [from_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return value
 
 
 def _decode(text: Any) -> bytes:
