@@ -371,17 +371,14 @@ class PollSchedule:
         :param poll_count: how many looks were answered, this one included.
         :param elapsed: seconds that were waited before the counting began (reschedule mode, a restart): the
             count is then estimated from them, as Airflow does. Default 0.
-        :param answered: whether this one was. Otherwise it was no look, and the next may not be an hour away:
-            the pause is ``interval`` at most. Default True.
+        :param answered: whether this one was. Default True. Otherwise the pause is ``interval`` at most.
         """
         if not self.exponential_backoff:
             return self.interval
-        if not answered:
-            return min(self.interval, self.delay(max(1, poll_count), elapsed))
         if elapsed > 0:
             poll_count += self._polls_within(elapsed) - 1
-        pause = self._doubled(poll_count)
-        return pause if self.max_wait is None else min(self.max_wait, pause)
+        pauses = (self._doubled(poll_count), self.max_wait, None if answered else self.interval)
+        return min(pause for pause in pauses if pause is not None)
 
     def _polls_within(self, elapsed: float) -> int:
         passed, polls = 0.0, 0
